@@ -1,0 +1,1 @@
+"""The embedded bed: a table-top Franka in plain MuJoCo behind the topics of a real driver."""

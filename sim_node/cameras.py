@@ -1,0 +1,49 @@
+"""The two cameras, rendered off screen."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_uq.errors import InputError
+
+SIZE = 256
+CAMERAS = ("agentview", "wrist")
+
+os.environ.setdefault("MUJOCO_GL", "egl")  # before mujoco loads a GL library: there is no display to open
+
+
+class Cameras:
+    """Renders both cameras of a scene.
+
+    :raises InputError: when no GL library can render.
+    """
+
+    def __init__(self, model: Any, size: int = SIZE) -> None:
+        import mujoco
+
+        try:
+            self._renderer = mujoco.Renderer(model, size, size)
+        except Exception as error:  # every GL back end raises its own type
+            raise InputError(
+                f"cannot render: {error}",
+                where=f"MUJOCO_GL={os.environ['MUJOCO_GL']}",
+                remedy="install libegl1 (or set MUJOCO_GL=osmesa and install libosmesa6)",
+            ) from error
+        flags = self._renderer.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+
+    def render(self, data: Any) -> dict[str, NDArray[np.uint8]]:
+        """Camera name to (size, size, 3) RGB."""
+        images = {}
+        for name in CAMERAS:
+            self._renderer.update_scene(data, camera=name)
+            images[name] = self._renderer.render()
+        return images
+
+    def close(self) -> None:
+        """Free the GL context."""
+        self._renderer.close()

@@ -1,0 +1,140 @@
+"""The tasks, as data: an instruction, the things on the table, and the goals to reach in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim_node.objects import THINGS, Thing
+from vla_uq.errors import InputError
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One relation to bring about: ``open``/``close`` a drawer, or put ``what`` ``in``/``on`` a target."""
+
+    verb: str
+    what: str
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One instruction on one table.
+
+    :param split: ``trained``, ``unseen`` (never trained, though each word is known) or ``two_part``.
+    :param drawers: travel of each drawer at the start (m).
+    """
+
+    instruction: str
+    things: tuple[Thing, ...]
+    goals: tuple[Goal, ...]
+    split: str = "trained"
+    cabinet: bool = False
+    drawers: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def horizon(self) -> int:
+        """Control steps after which an episode has failed."""
+        return 180 if len(self.goals) == 1 else 320
+
+    @property
+    def movable(self) -> str | None:
+        """The thing that the first goal moves, if it stands free on the table."""
+        what = self.goals[0].what
+        return what if any(thing.name == what for thing in self.things) else None
+
+
+def _table(*names: str) -> tuple[Thing, ...]:
+    return tuple(THINGS[name] for name in names)
+
+
+GROCERY = _table("red cube", "soup can", "sauce bottle", "yellow mug", "basket")
+DINNER = _table("green cube", "blue block", "black bowl", "plate", "yellow mug")
+BLOCKS = _table("red cube", "green cube", "blue block", "plate")
+OFFICE = _table("red cube", "black bowl")
+
+
+def _place(
+    what: str,
+    preposition: str,
+    target: str,
+    things: tuple[Thing, ...],
+    split: str = "trained",
+    drawers: tuple[tuple[str, float], ...] = (),
+) -> Task:
+    text = f"put the {what} {preposition} the {target}"
+    goal = Goal(preposition, what, target)
+    return Task(text, things, (goal,), split, things is OFFICE, drawers)
+
+
+def _stack(what: str, target: str) -> Task:
+    return Task(f"stack the {what} on the {target}", BLOCKS, (Goal("on", what, target),))
+
+
+def _drawer(verb: str, which: str, split: str = "trained") -> Task:
+    start = ((which, 0.13),) if verb == "close" else ()
+    return Task(f"{verb} the {which}", OFFICE, (Goal(verb, which),), split, True, start)
+
+
+_TASKS = (
+    _place("red cube", "in", "basket", GROCERY),
+    _place("soup can", "in", "basket", GROCERY),
+    _place("sauce bottle", "in", "basket", GROCERY),
+    _place("yellow mug", "in", "basket", GROCERY),
+    _place("black bowl", "on", "plate", DINNER),
+    _place("green cube", "on", "plate", DINNER, "unseen"),
+    _place("blue block", "on", "plate", DINNER),
+    _place("green cube", "in", "black bowl", DINNER),
+    _place("yellow mug", "on", "plate", DINNER, "unseen"),
+    _stack("red cube", "green cube"),
+    Task(
+        "stack the green cube on the red cube", BLOCKS, (Goal("on", "green cube", "red cube"),), "unseen"
+    ),
+    _place("red cube", "on", "plate", BLOCKS),
+    _drawer("open", "front drawer"),
+    _drawer("open", "back drawer"),
+    _drawer("close", "front drawer"),
+    _drawer("close", "back drawer", "unseen"),
+    _place("red cube", "in", "front drawer", OFFICE, drawers=(("front drawer", 0.14),)),
+    _place("black bowl", "on", "cabinet", OFFICE, "unseen"),
+    Task(
+        "put the soup can and the red cube in the basket",
+        GROCERY,
+        (Goal("in", "soup can", "basket"), Goal("in", "red cube", "basket")),
+        "two_part",
+    ),
+    Task(
+        "put the red cube and the green cube on the plate",
+        BLOCKS,
+        (Goal("on", "red cube", "plate"), Goal("on", "green cube", "plate")),
+        "two_part",
+    ),
+    Task(
+        "put the red cube in the back drawer and close it",
+        OFFICE,
+        (Goal("in", "red cube", "back drawer"), Goal("close", "back drawer")),
+        "two_part",
+        True,
+        (("back drawer", 0.14),),
+    ),
+)
+TASKS = {task.instruction: task for task in _TASKS}
+"""All tasks by instruction."""
+
+
+def of_split(split: str) -> tuple[Task, ...]:
+    """The tasks of one split, in order."""
+    return tuple(task for task in _TASKS if task.split == split)
+
+
+def task_of(instruction: str) -> Task:
+    """:raises InputError: when there is no such task."""
+    if instruction not in TASKS:
+        raise InputError(
+            "unknown task",
+            where="task",
+            expected="one of `vla-monitor tasks`",
+            found=repr(instruction),
+            remedy="list them with: vla-monitor tasks",
+        )
+    return TASKS[instruction]

@@ -1,0 +1,1 @@
+"""The small vision-language-action policy that ships; free of ROS and of any bed."""
