@@ -1,4 +1,4 @@
-"""Exports trained members to ONNX: for each one an encoder and a velocity graph with dynamic batch, and the manifest."""
+"""Exports trained members to ONNX: an encoder and a velocity graph each, with dynamic batch, and the manifest."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def export(members: Sequence[Member], directory: Path, training: dict[str, Any])
     return manifest
 
 
-def _export(module: nn.Module, arguments: tuple, inputs: list[str], outputs: list[str], path: Path) -> None:
+def _export(module: nn.Module, arguments: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], path: Path) -> None:
     import onnxruntime
 
     module = module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

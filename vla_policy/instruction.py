@@ -17,7 +17,8 @@ _PREPOSITIONS = frozenset({"on", "in"})
 @lru_cache(maxsize=256)
 def embed(instruction: str) -> NDArray[np.float32]:
     """Word vectors summed apart for the words before and after the preposition, for "stack A on B" is not "stack B on
-    A"; each half scaled to length 2 (48,). Read only: the array is shared."""
+    A"; each half scaled to length 2 (48,). Read only: the array is shared.
+    """
     halves, side = [np.zeros(_HALF), np.zeros(_HALF)], 0
     for word in instruction.lower().split():
         side = 1 if word in _PREPOSITIONS else side

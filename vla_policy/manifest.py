@@ -72,10 +72,10 @@ class Manifest:
         try:
             content = json.loads(path.read_text())
             if content.get("schema") != SCHEMA:
-                raise InputError("unknown schema", where=f"{path}: schema", expected=SCHEMA, found=content.get("schema"))
-            manifest = cls(
-                **content | {name: tuple(content[name]) for name in ("feature_slice", "action_scale")}
-            )
+                raise InputError(
+                    "unknown schema", where=f"{path}: schema", expected=SCHEMA, found=content.get("schema")
+                )
+            manifest = cls(**content | {name: tuple(content[name]) for name in ("feature_slice", "action_scale")})
         except (json.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
             raise InputError("not a policy manifest", where=str(path), found=str(error)) from error
         for name, digest in manifest.files.items():

@@ -87,9 +87,7 @@ class Velocity(nn.Module):
         super().__init__()
         self.register_buffer("frequencies", 2.0 ** torch.arange(_FREQUENCIES) * math.pi / 2)
         self.enter = nn.Linear(HORIZON * ACTION, WIDTH)
-        self.context = nn.Sequential(
-            nn.Linear(CONTEXT + 2 * _FREQUENCIES, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH)
-        )
+        self.context = nn.Sequential(nn.Linear(CONTEXT + 2 * _FREQUENCIES, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
         self.blocks = nn.ModuleList(_Block(WIDTH) for _ in range(depth))
         self.norm, self.leave = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, HORIZON * ACTION)
 

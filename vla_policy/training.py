@@ -119,9 +119,7 @@ def _losses(net: Member, data: Mapping[str, Tensor], recipe: Recipe) -> tuple[Te
     chunk = data["chunk"][rows].repeat(recipe.draws, 1)
     noise, t = torch.randn_like(chunk), torch.rand(len(chunk))
     with torch.autocast("cpu", torch.bfloat16):
-        velocity, _ = net.velocity(
-            (1 - t[:, None]) * noise + t[:, None] * chunk, t, context.repeat(recipe.draws, 1)
-        )
+        velocity, _ = net.velocity((1 - t[:, None]) * noise + t[:, None] * chunk, t, context.repeat(recipe.draws, 1))
     flow = functional.mse_loss(velocity.float(), chunk - noise)
     return flow, functional.smooth_l1_loss(geometry_of(context), data["geometry"][rows], beta=0.1)
 

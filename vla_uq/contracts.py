@@ -12,15 +12,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_uq.errors import InputError
-
-Array = NDArray[np.float32]
-Message = TypeVar("Message")
+from vla_uq.wire import Array, Message, assign, floats, packed, seconds, set_seconds
 
 MAX_TENSOR = 4_000_000
 """Largest tensor accepted from a message (elements): checked before any copy."""
@@ -59,7 +56,7 @@ class Key:
 
     def fill(self, message: Message) -> Message:
         """Write into an ``InferenceKey`` and return it."""
-        return _assign(
+        return assign(
             message,
             run_id=np.frombuffer(self.run_id, np.uint8),
             sequence=self.sequence,
@@ -141,13 +138,13 @@ class Chunk:
             space=Space(message.space),
             reference=Reference(message.reference),
             names=tuple(message.names),
-            actions=_floats(message.actions).reshape(horizon, dim),
-            gripper=_floats(message.gripper),
-            step_duration=_seconds(message.step_duration),
+            actions=floats(message.actions).reshape(horizon, dim),
+            gripper=floats(message.gripper),
+            step_duration=seconds(message.step_duration),
             execute_steps=int(message.execute_steps),
             frame_id=str(message.header.frame_id),
             instruction=str(message.instruction),
-            observation_age=_seconds(message.observation_age),
+            observation_age=seconds(message.observation_age),
             observation_stamp=(int(message.observation_stamp.sec), int(message.observation_stamp.nanosec)),
             claimed_digest=int(message.digest),
         )
@@ -156,10 +153,10 @@ class Chunk:
         """Write into an ``ActionChunk`` (all but ``header.stamp``) and return it."""
         self.key.fill(message.key)
         message.header.frame_id = self.frame_id
-        _set_seconds(message.step_duration, self.step_duration)
-        _set_seconds(message.observation_age, self.observation_age)
+        set_seconds(message.step_duration, self.step_duration)
+        set_seconds(message.observation_age, self.observation_age)
         message.observation_stamp.sec, message.observation_stamp.nanosec = self.observation_stamp
-        return _assign(
+        return assign(
             message,
             digest=self.digest,
             instruction=self.instruction,
@@ -168,8 +165,8 @@ class Chunk:
             names=list(self.names),
             horizon=self.horizon,
             dim=int(self.actions.shape[1]),
-            actions=_packed(self.actions),
-            gripper=_packed(self.gripper),
+            actions=packed(self.actions),
+            gripper=packed(self.gripper),
             execute_steps=self.execute_steps,
         )
 
@@ -203,17 +200,17 @@ class Trace:
                     expected=f"{shape}, at most {MAX_TENSOR} elements",
                     found=len(tensor.data),
                 )
-            tensors[str(tensor.name)] = _floats(tensor.data).reshape(shape)
+            tensors[str(tensor.name)] = floats(tensor.data).reshape(shape)
         return cls(Key.from_message(message.key), int(message.chunk_digest), str(message.fingerprint), tensors)
 
     def fill(self, message: Any, tensor_type: type) -> Any:
         """Write into a ``PolicyTrace`` (all but the header), with tensors made by ``tensor_type``; return it."""
         self.key.fill(message.key)
         tensors = [
-            _assign(tensor_type(), name=name, shape=array.array("I", data.shape), data=_packed(data))
+            assign(tensor_type(), name=name, shape=array.array("I", data.shape), data=packed(data))
             for name, data in self.tensors.items()
         ]
-        return _assign(message, chunk_digest=self.chunk_digest, fingerprint=self.fingerprint, tensors=tensors)
+        return assign(message, chunk_digest=self.chunk_digest, fingerprint=self.fingerprint, tensors=tensors)
 
 
 @dataclass(frozen=True)
@@ -255,18 +252,18 @@ class Score:
             valid_guarantee=bool(message.valid_guarantee),
             why_not=str(message.why_not),
             alpha=float(message.alpha),
-            latency=_seconds(message.latency),
+            latency=seconds(message.latency),
         )
 
     def fill(self, message: Any, detector_type: type) -> Any:
         """Write into a ``FailureScore`` (all but the header), with entries made by ``detector_type``; return it."""
         self.key.fill(message.key)
-        _set_seconds(message.latency, self.latency)
+        set_seconds(message.latency, self.latency)
         detectors = [
-            _assign(detector_type(), name=name, score=float(score), threshold=float(threshold))
+            assign(detector_type(), name=name, score=float(score), threshold=float(threshold))
             for name, (score, threshold) in self.detectors.items()
         ]
-        return _assign(
+        return assign(
             message,
             chunk_digest=self.chunk_digest,
             detectors=detectors,
@@ -277,29 +274,3 @@ class Score:
             why_not=self.why_not,
             alpha=float(self.alpha),
         )
-
-
-def _floats(data: Any) -> Array:
-    """View a message's float32[] as numpy without a copy."""
-    return np.frombuffer(data, np.float32) if isinstance(data, array.array) else np.asarray(data, np.float32)
-
-
-def _packed(data: Array) -> array.array[float]:
-    """Pack for a float32[] field: assigning the ndarray itself is some 600 times slower in rclpy."""
-    return array.array("f", np.ascontiguousarray(data, np.float32).tobytes())
-
-
-def _assign(message: Message, **fields: object) -> Message:
-    for name, value in fields.items():
-        setattr(message, name, value)
-    return message
-
-
-def _seconds(duration: Any) -> float:
-    return float(duration.sec) + float(duration.nanosec) * 1e-9
-
-
-def _set_seconds(duration: Any, seconds: float) -> None:
-    """Write a duration, rounded to nanoseconds and clipped to what int32 seconds hold."""
-    total = int(round(min(max(seconds, 0.0), 2**31 - 2.0) * 1e9))
-    duration.sec, duration.nanosec = divmod(total, 10**9)

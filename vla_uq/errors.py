@@ -33,3 +33,8 @@ class InputError(ValueError):
         if remedy:
             parts.append(remedy)
         super().__init__("; ".join(parts))
+
+    def at(self, place: str) -> InputError:
+        """The same error with its ``where`` inside ``place``, a file or an episode."""
+        where = f"{place}: {self.where}" if self.where else place
+        return InputError(self.what, where=where, expected=self.expected, found=self.found, remedy=self.remedy)

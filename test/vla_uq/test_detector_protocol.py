@@ -1,0 +1,137 @@
+"""What all detectors promise: batch equals streaming, state survives a round trip, bad tensors are named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from vla_uq.detectors import DETECTORS, Detector, SafeMlp, SafeTraining, Vfd, detector_from_state
+from vla_uq.detectors.aggregate import RULES, Aggregator
+from vla_uq.errors import InputError
+from vla_uq.rollouts.store import Rollout
+
+Make = Callable[..., Rollout]
+KINDS: dict[str, Callable[[str], Detector]] = {
+    "vfd": lambda aggregator: Vfd(aggregator),
+    "safe_mlp": lambda aggregator: SafeMlp(aggregator, SafeTraining(hidden=8, iterations=30, batch=4)),
+}
+
+
+@pytest.fixture(params=[(name, rule) for name in DETECTORS for rule in RULES], ids="-".join)
+def detector(request: pytest.FixtureRequest, make_rollout: Make) -> Detector:
+    name, rule = request.param
+    detector = KINDS[name](rule)
+    detector.fit([make_rollout(i, success=i % 2 == 0) for i in range(8)])
+    return detector
+
+
+def stream(detector: Detector, rollout: Rollout) -> list[float]:
+    detector.reset()
+    length = len(rollout.tensor(detector.needs[0]))
+    return [detector.update({n: rollout.tensor(n)[t] for n in rollout.tensors}) for t in range(length)]
+
+
+def test_batch_equals_streaming(detector: Detector, make_rollout: Make) -> None:
+    for i in (100, 101):
+        rollout = make_rollout(i)
+        np.testing.assert_array_equal(detector.score(rollout), stream(detector, rollout))
+
+
+def test_scoring_an_episode_leaves_the_running_one_alone(detector: Detector, make_rollout: Make) -> None:
+    rollout, other = make_rollout(100), make_rollout(101)
+    expected = stream(detector, rollout)
+    detector.reset()
+    for t, value in enumerate(expected):
+        detector.score(other)
+        assert detector.update({n: rollout.tensor(n)[t] for n in rollout.tensors}) == value
+
+
+def test_state_round_trip(detector: Detector, make_rollout: Make) -> None:
+    tensors, config = detector.state()
+    twin = detector_from_state(detector.name, tensors, config)
+    assert type(twin) is type(detector)
+    np.testing.assert_array_equal(twin.score(make_rollout(100)), detector.score(make_rollout(100)))
+
+
+def test_state_that_lacks_a_field_or_a_tensor_is_refused_by_name(detector: Detector) -> None:
+    tensors, config = detector.state()
+    for missing in config:
+        with pytest.raises(InputError, match=f"^file: {missing}: "):
+            detector_from_state(detector.name, tensors, {k: v for k, v in config.items() if k != missing}, "file")
+    for missing in tensors:
+        with pytest.raises(InputError, match=missing):
+            detector_from_state(detector.name, {k: v for k, v in tensors.items() if k != missing}, config, "file")
+
+
+def test_missing_and_misshapen_tensors_are_named(detector: Detector, make_rollout: Make) -> None:
+    rollout = make_rollout(100)
+    step = {n: rollout.tensor(n)[0] for n in rollout.tensors}
+    for name in detector.needs:
+        with pytest.raises(InputError, match=f"^{name}: tensor is missing"):
+            detector.update({n: v for n, v in step.items() if n != name})
+        with pytest.raises(InputError, match=f"^{name}: tensor has the wrong shape"):
+            detector.update({**step, name: step[name][..., :-1]})
+        with pytest.raises(InputError, match=f"^{name}: tensor has the wrong shape or type"):
+            detector.update({**step, name: step[name].astype(np.int32)})
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_gives_nan(detector: Detector, make_rollout: Make, bad: float) -> None:
+    rollout = make_rollout(100)
+    step = {n: rollout.tensor(n)[0].copy() for n in rollout.tensors}
+    for name in detector.needs:
+        spoilt = step[name].copy()
+        spoilt.flat[-1] = bad
+        detector.reset()
+        assert math.isnan(detector.update({**step, name: spoilt}))
+
+
+def test_unfitted_detectors_have_no_state() -> None:
+    for kind in KINDS.values():
+        with pytest.raises(InputError, match="not fitted"):
+            kind("none").state()
+
+
+def test_unknown_detector_version_and_aggregator(make_rollout: Make) -> None:
+    detector = Vfd()
+    detector.fit([make_rollout(0)])
+    tensors, config = detector.state()
+    with pytest.raises(InputError, match="b: unknown detector; expected vfd, safe_mlp; found oracle"):
+        detector_from_state("oracle", tensors, config, "b")
+    with pytest.raises(InputError, match="b: version: has another version; expected 1; found 2"):
+        detector_from_state("vfd", tensors, {**config, "version": 2}, "b")
+    with pytest.raises(InputError, match="aggregator"):
+        Vfd("median")
+
+
+def test_aggregators() -> None:
+    scores = [1.0, 3.0, 2.0]
+    expected = {"none": [1, 3, 2], "cumsum": [1, 4, 6], "running_mean": [1, 2, 2]}
+    for rule in RULES:
+        running = Aggregator(rule)
+        for _ in range(2):
+            assert [running.push(s) for s in scores] == expected[rule]
+            running.reset()
+
+
+def test_an_unscored_step_stays_in_the_aggregate_until_the_reset() -> None:
+    running = Aggregator("running_mean")
+    assert math.isnan([running.push(s) for s in (1.0, math.nan, 1.0)][-1])
+    running.reset()
+    assert running.push(1.0) == 1.0
+
+
+def test_vfd_refuses_other_flow_times_than_it_was_calibrated_with(make_rollout: Make) -> None:
+    detector, rollout = Vfd(), make_rollout(0)
+    detector.fit([rollout])
+    step = {n: rollout.tensor(n)[0] for n in rollout.tensors}
+    with pytest.raises(InputError, match=r"^flow_times: differ"):
+        detector.update({**step, "flow_times": step["flow_times"] - 0.05})
+
+
+def test_vfd_of_the_executed_part_is_smaller(make_rollout: Make) -> None:
+    rollout = make_rollout(0)
+    assert (Vfd("none", steps=2).score(rollout) < Vfd("none").score(rollout)).all()

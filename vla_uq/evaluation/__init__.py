@@ -1,0 +1,1 @@
+"""Measuring detectors: intervals and metrics."""

@@ -1,0 +1,1 @@
+"""Episodes on disk: one safetensors file a rollout."""

@@ -1,0 +1,1 @@
+"""How uncertain a policy is about its own action."""
