@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_node.engine import mujoco
 from sim_node.expert import POSITION_STEP, ROTATION_STEP
 
 Vector = NDArray[np.float64]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_node.cameras import Cameras
 from sim_node.control import SUBSTEPS, Controller
 from sim_node.disturbances import DISTURBANCES, colour_of, disturbance_of
+from sim_node.engine import mujoco
 from sim_node.objects import Thing
 from sim_node.panda import HOME
 from sim_node.placement import place_things
 from sim_node.scene import TIMESTEP, Scene
-from sim_node.tasks import Task, task_of
+from sim_node.tasks import TASKS, Task, task_of
 from vla_policy.observation import Observation
 
 Vector = NDArray[np.float64]
@@ -26,13 +25,6 @@ PUSH_FROM, PUSH_TO = 8, 33
 """A push comes at a control step drawn from here."""
 
 
-@lru_cache(maxsize=None)
-def _scene(things: tuple[Thing, ...], cabinet: bool) -> tuple[Scene, Controller]:
-    """One compiled world for each table, shared by its tasks."""
-    scene = Scene(things, cabinet)
-    return scene, Controller(scene)
-
-
 class Bed:
     """The simulated table-top, one task at a time; deterministic given (task, seed, disturbance) and the targets.
 
@@ -42,6 +34,7 @@ class Bed:
 
     def __init__(self, render: bool = True) -> None:
         self._render = render
+        self._worlds: dict[tuple[tuple[Thing, ...], bool], tuple[Scene, Controller]] = {}
         self._cameras: dict[int, Cameras] = {}
         self.task: Task
         self.scene: Scene
@@ -53,9 +46,10 @@ class Bed:
         :param task: instruction.
         :raises InputError: unknown task or disturbance, or one that the task does not admit.
         """
-        self.task, self.disturbance, self.seed = task_of(task), disturbance, seed
-        self._disturb = disturbance_of(disturbance)
-        self.scene, self.controller = _scene(self.task.things, self.task.cabinet)
+        wanted, disturb = task_of(task), disturbance_of(disturbance)
+        disturb.check(wanted)
+        self.task, self.disturbance, self.seed, self._disturb = wanted, disturbance, seed, disturb
+        self.scene, self.controller = self._world(self.task)
         scene, rng = self.scene, np.random.default_rng(seed)
         self._rng = np.random.default_rng([seed, list(DISTURBANCES).index(disturbance)])
         self._push_at = int(self._rng.integers(PUSH_FROM, PUSH_TO))
@@ -66,9 +60,19 @@ class Bed:
         self.step, self.disturbed, self.home_xy = 0, False, np.zeros(0)
         self._substep = 0
 
-    def _lay_out(self, places: dict[str, Vector], rng: np.random.Generator) -> None:
-        import mujoco
+    def build(self) -> list[Scene]:
+        """Compile the worlds of all tasks now, rather than each at its first reset."""
+        return list({id(scene): scene for scene, _ in map(self._world, TASKS.values())}.values())
 
+    def _world(self, task: Task) -> tuple[Scene, Controller]:
+        """One compiled world for each table, shared by its tasks."""
+        key = (task.things, task.cabinet)
+        if key not in self._worlds:
+            scene = Scene(*key)
+            self._worlds[key] = scene, Controller(scene)
+        return self._worlds[key]
+
+    def _lay_out(self, places: dict[str, Vector], rng: np.random.Generator) -> None:
         scene = self.scene
         mujoco.mj_resetData(scene.model, scene.data)
         qpos = scene.data.qpos

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import weakref
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_node.engine import GL_REMEDY, mujoco
 from vla_uq.errors import InputError
 
 SIZE = 256
 CAMERAS = ("agentview", "wrist")
-
-os.environ.setdefault("MUJOCO_GL", "egl")  # before mujoco loads a GL library: there is no display to open
 
 
 class Cameras:
@@ -23,16 +24,19 @@ class Cameras:
     """
 
     def __init__(self, model: Any, size: int = SIZE) -> None:
-        import mujoco
-
         try:
             self._renderer = mujoco.Renderer(model, size, size)
         except Exception as error:  # every GL back end raises its own type
             raise InputError(
                 f"cannot render: {error}",
                 where=f"MUJOCO_GL={os.environ['MUJOCO_GL']}",
-                remedy="install libegl1 (or set MUJOCO_GL=osmesa and install libosmesa6)",
+                remedy=GL_REMEDY,
             ) from error
+        self._free = weakref.finalize(self, self._renderer.close)
+        # At exit the GL library ends before the interpreter collects what is left. It registered its end when the
+        # context was made: what is registered now comes first.
+        self._free.atexit = False
+        atexit.register(self._free)
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
 
@@ -46,4 +50,4 @@ class Cameras:
 
     def close(self) -> None:
         """Free the GL context."""
-        self._renderer.close()
+        self._free()

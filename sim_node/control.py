@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_node.engine import mujoco
 from sim_node.panda import FINGER_TRAVEL, HOME, TORQUE_LIMIT
 from sim_node.scene import Scene
 
@@ -90,6 +90,8 @@ class Controller:
         damping = 2 * np.sqrt(POSE_STIFFNESS)
         force = POSE_STIFFNESS * (position - scene.position) - damping * (jp @ qd)
         moment = POSE_STIFFNESS * turn - damping * (jr @ qd)
-        torque = jp.T @ np.linalg.solve(inertia_inv[:3, :3], force) + jr.T @ np.linalg.solve(inertia_inv[3:, 3:], moment)
+        torque = jp.T @ np.linalg.solve(inertia_inv[:3, :3], force) + jr.T @ np.linalg.solve(
+            inertia_inv[3:, 3:], moment
+        )
         posture = mass @ self._pd(HOME, POSTURE_STIFFNESS)
         return np.asarray(torque + posture - both.T @ np.linalg.solve(inertia_inv, both_minv @ posture))

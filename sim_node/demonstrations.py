@@ -6,6 +6,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +43,14 @@ def goal_geometry(scene: Scene, goals: Sequence[Goal]) -> NDArray[np.float32]:
     return out * np.float32(_SCALE)
 
 
-def demonstrate(bed: Bed, task: Task, seed: int) -> dict[str, NDArray] | None:
+def demonstrate(bed: Bed, task: Task, seed: int) -> dict[str, NDArray[Any]] | None:
     """One episode of the expert, or ``None`` if it failed.
 
     Arrays over control steps: ``action`` (7), ``proprio`` (11), ``geometry`` (18); over frames: each camera
     (64, 64, 3) uint8.
     """
     bed.reset(task.instruction, seed)
-    rows: dict[str, list] = {name: [] for name in ("action", "proprio", "geometry", *CAMERAS)}
+    rows: dict[str, list[Any]] = {name: [] for name in ("action", "proprio", "geometry", *CAMERAS)}
     opening = 1.0
     for step in range(task.horizon):
         action = np.clip(act(bed.scene, task.goals), -1, 1)
@@ -77,7 +78,8 @@ def collect_task(task: Task, number: int, directory: Path) -> Path:
     path = directory / (task.instruction.replace(" ", "_") + ".safetensors")
     if path.exists():
         return path
-    bed, episodes, seed = Bed(), [], 0
+    bed, seed = Bed(), 0
+    episodes: list[dict[str, NDArray[Any]]] = []
     while len(episodes) < number and seed < 2 * number:
         episode = demonstrate(bed, task, seed)
         seed += 1

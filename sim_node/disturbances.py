@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim_node.objects import COLOURS
-from sim_node.placement import box_of
-from sim_node.scene import Scene
+from sim_node.placement import box_of, has_room
 from sim_node.tasks import Task, of_split
 from vla_uq.errors import InputError
 
-Push = Callable[[Scene, Task, np.random.Generator], bool]
-DIMMED, PUSH_MIN, PUSH_MAX = 0.45, 0.07, 0.10
+if TYPE_CHECKING:
+    from sim_node.scene import Scene  # tasks and disturbances can be listed where nothing can be simulated
+
+Push = Callable[["Scene", Task, np.random.Generator], bool]
+DIMMED, PUSH_MIN, PUSH_MAX, PUSH_APART = 0.45, 0.07, 0.10, 0.10
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,17 @@ class Disturbance:
         """The tasks that this disturbance is defined for."""
         return tuple(task for task in of_split(self.split) if task.movable or not self.needs_thing)
 
+    def check(self, task: Task) -> None:
+        """:raises InputError: when there is nothing in ``task`` that it could disturb."""
+        if (self.needs_thing and task.movable is None) or (self.split == "unseen" and task.split != "unseen"):
+            raise InputError(
+                f"not a task for: {self.describe}",
+                where="disturbance",
+                expected="a task that moves a free object" if self.needs_thing else "an unseen task",
+                found=repr(task.instruction),
+                remedy="list them with: vla-monitor tasks",
+            )
+
 
 def push_thing(scene: Scene, task: Task, rng: np.random.Generator) -> bool:
     """Move the instructed thing 7 to 10 cm, if it stands on the table and is not in the hand."""
@@ -49,20 +62,17 @@ def push_thing(scene: Scene, task: Task, rng: np.random.Generator) -> bool:
     if np.linalg.norm(scene.position - scene.place(name)) < 0.06 and scene.width < 0.07:
         return False
     low, high = box_of(scene.cabinet)
-    start = scene.place(name)[:2]
-    others = [scene.place(other)[:2] for other in scene.things if other != name]
-    for _ in range(100):
-        angle = rng.uniform(0, 2 * np.pi)
-        xy = start + rng.uniform(PUSH_MIN, PUSH_MAX) * np.array([np.cos(angle), np.sin(angle)])
-        if _free(xy, low, high, others):
-            scene.move(name, xy)
-            return True
+    start, thing = scene.place(name)[:2], scene.things[name]
+    others = [(other, scene.place(other.name)[:2]) for other in scene.things.values() if other is not thing]
+    for roomy in (True, False):  # where the hand reaches it; on a crowded table at least apart
+        for _ in range(100):
+            angle = rng.uniform(0, 2 * np.pi)
+            xy = start + rng.uniform(PUSH_MIN, PUSH_MAX) * np.array([np.cos(angle), np.sin(angle)])
+            apart = all(np.linalg.norm(xy - place) > PUSH_APART for _, place in others)
+            if (xy > low).all() and (xy < high).all() and (has_room(thing, xy, others) if roomy else apart):
+                scene.move(name, xy)
+                return True
     return False
-
-
-def _free(xy: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], others: list) -> bool:
-    inside = bool((xy > low).all() and (xy < high).all())
-    return inside and all(np.linalg.norm(xy - other) > 0.10 for other in others)
 
 
 DISTURBANCES = {

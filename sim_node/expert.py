@@ -1,5 +1,6 @@
 """The scripted expert. It has no memory: the action is a function of the state, so demonstrations are unimodal and it
-picks up wherever a person would: after a push, a drop, or a policy that gave up half-way."""
+picks up wherever a person would: after a push, a drop, or a policy that gave up half-way.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +47,15 @@ def place(scene: Scene, what: str, drop: Vector, done: bool) -> Vector:
 def put_back(scene: Scene, what: str, xy: Vector) -> Vector | None:
     """Bring a thing back to a place on the table (2,), then rise; ``None`` when that is done."""
     kind, there = scene.kind(what), scene.place(what)
-    done = bool(np.hypot(*(there[:2] - xy)) < 0.012 and there[2] < 0.01)
+    done = bool(np.hypot(*(there[:2] - xy)) < 0.02 and there[2] < 0.01)
     if done and scene.released(what) and scene.position[2] > 0.17:
         return None
     if done and scene.released(what):
         return toward(scene, scene.position + [0, 0, 0.1], OPEN, funnel=False)
-    return place(scene, what, np.array([*xy, 0.004]) + [0, kind.grasp_y, kind.grasp_height], done)
+    drop = np.array([*xy, 0.004]) + [0, kind.grasp_y, kind.grasp_height]
+    if np.hypot(*(there[:2] - xy)) > 0.04 and _near(scene, drop, 0.02, 0.016):
+        return toward(scene, scene.position + [0, 0, 0.1], OPEN, funnel=False)  # pushed out of the hand: it is not here
+    return place(scene, what, drop, done)
 
 
 def go(scene: Scene, goal: Vector) -> Vector | None:
@@ -63,7 +67,8 @@ def go(scene: Scene, goal: Vector) -> Vector | None:
 
 def toward(scene: Scene, goal: Vector, grip: float, funnel: bool = True, gain: float = 1.6) -> Vector:
     """A step towards ``goal`` (3,) with the hand pointing down. In the funnel the hand stays high while the horizontal
-    error is large, and moves sideways only when high."""
+    error is large, and moves sideways only when high.
+    """
     error = goal - scene.position
     far = np.hypot(error[0], error[1])
     if funnel:

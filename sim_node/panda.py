@@ -18,9 +18,7 @@ _WHITE, _DARK = 'rgba=".93 .93 .94 1"', 'rgba=".25 .26 .28 1"'
 
 
 def _capsule(start: str, end: str, radius: float, look: str = _WHITE) -> str:
-    return (
-        f'<geom type="capsule" fromto="{start} {end}" size="{radius}" {look} contype="0" conaffinity="0" group="2"/>'
-    )
+    return f'<geom type="capsule" fromto="{start} {end}" size="{radius}" {look} contype="0" conaffinity="0" group="2"/>'
 
 
 def _link(i: int, place: str, mass: float, centre: str, limits: str, damping: float, look: str) -> str:
@@ -58,9 +56,7 @@ def arm_xml() -> str:
             c("0 0 -.13", "0 0 0", 0.06) + c("0 -.06 0", "0 .06 0", 0.062, _DARK),
         )
     )
-    links.append(
-        _link(2, 'quat="1 -1 0 0"', 3.5, "0 -.07 .03", "-1.76 1.76", 0.1, c("0 0 0", "0 -.19 0", 0.058))
-    )
+    links.append(_link(2, 'quat="1 -1 0 0"', 3.5, "0 -.07 .03", "-1.76 1.76", 0.1, c("0 0 0", "0 -.19 0", 0.058)))
     links.append(
         _link(
             3,

@@ -39,7 +39,7 @@ def place_things(
                 xy = rng.uniform(low + margin, high - margin)
                 if thing.name == outside:
                     xy = _beyond(rng, low, high, cabinet)
-                if _has_room(thing, xy, placed.values()):
+                if has_room(thing, xy, placed.values()):
                     placed[thing.name] = (thing, xy)
                     break
             else:
@@ -57,7 +57,7 @@ def _beyond(rng: np.random.Generator, low: Vector, high: Vector, cabinet: bool) 
             return np.asarray(xy)
 
 
-def _has_room(thing: Thing, xy: Vector, placed: Iterable[tuple[Thing, Vector]]) -> bool:
+def has_room(thing: Thing, xy: Vector, placed: Iterable[tuple[Thing, Vector]]) -> bool:
     """No overlap, room for the open fingers beside what is graspable, no tall neighbour under the palm."""
     mine = thing.shape
     for other, place in placed:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_node.cabinet import BAR_Y, BAR_Z, CABINET_Y, CLOSED_AT, DRAWERS, HEIGHT, OPEN_AT, cabinet_xml
+from sim_node.engine import mujoco
 from sim_node.objects import KINDS, Kind, Thing, body_xml
 from sim_node.panda import FINGERS, JOINTS, actuators_xml, arm_xml
 from sim_node.tasks import Goal
@@ -51,6 +51,7 @@ class Scene:
         self.arm = np.array([self.model.joint(name).qposadr[0] for name in JOINTS])
         self.arm_dof = np.array([self.model.joint(name).dofadr[0] for name in JOINTS])
         self.fingers = np.array([self.model.joint(name).qposadr[0] for name in FINGERS])
+        self.finger_dof = np.array([self.model.joint(name).dofadr[0] for name in FINGERS])
         self._look = self._appearance()
 
     # -- the arm ---------------------------------------------------------------------------------------------------
@@ -86,6 +87,10 @@ class Scene:
     def place(self, name: str) -> Vector:
         """Origin of a thing (3,)."""
         return np.array(self.data.xpos[self._body[name]])
+
+    def turn(self, name: str) -> Vector:
+        """Orientation of a thing (3, 3)."""
+        return np.array(self.data.xmat[self._body[name]]).reshape(3, 3)
 
     def travel(self, drawer: str) -> float:
         """How far a drawer is open (m)."""

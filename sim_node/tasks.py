@@ -87,9 +87,7 @@ _TASKS = (
     _place("green cube", "in", "black bowl", DINNER),
     _place("yellow mug", "on", "plate", DINNER, "unseen"),
     _stack("red cube", "green cube"),
-    Task(
-        "stack the green cube on the red cube", BLOCKS, (Goal("on", "green cube", "red cube"),), "unseen"
-    ),
+    Task("stack the green cube on the red cube", BLOCKS, (Goal("on", "green cube", "red cube"),), "unseen"),
     _place("red cube", "on", "plate", BLOCKS),
     _drawer("open", "front drawer"),
     _drawer("open", "back drawer"),

@@ -1,0 +1,119 @@
+"""CRISP's command interface over a bed, with the quirks of the real one (robots_and_peers.md A1). Pure; no clock in it.
+
+The newest command wins whatever its kind, nothing expires, and two publishers on one target topic freeze all targets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_node.bed import Bed
+from sim_node.panda import JOINTS
+
+Vector = NDArray[np.float64]
+
+
+class CrispArm:
+    """Takes targets as they arrive and runs the bed's physics towards the newest.
+
+    Until the first target of an episode the arm holds its joints and the episode's steps do not count, so that a push
+    in mid-episode finds the arm at work.
+
+    :param bed: already reset to a task.
+    """
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.ignored: Counter[str] = Counter()
+        """Commands that changed nothing, by reason."""
+        self._commanded = False
+
+    def reset(self, task: str, seed: int, disturbance: str) -> None:
+        """Begin an episode; the arm holds still.
+
+        :raises InputError: on an unknown task or disturbance; the scene then stays as it was.
+        """
+        self.bed.reset(task, seed, disturbance)
+        self._commanded = False
+
+    # -- commands, each returns whether it was taken -----------------------------------------------------------------
+    def target_pose(self, position: Sequence[float], quaternion: Sequence[float], publishers: int = 1) -> bool:
+        """Follow a pose of the grip frame with the low-gain operational-space controller.
+
+        :param position: (3,) m, base frame.
+        :param quaternion: (4,) x, y, z, w.
+        :param publishers: of the topic that it came on, as the graph shows them.
+        """
+        p, q = np.asarray(position, float), np.asarray(quaternion, float)
+        if self._refused(publishers, p, q, lengths=(3, 4)):
+            return False
+        norm = np.linalg.norm(q)
+        if norm < 1e-6:
+            return self._ignore("not a rotation")
+        self.bed.controller.follow_pose(p, _matrix(q / norm))
+        self._commanded = True
+        return True
+
+    def target_joint(self, names: Sequence[str], positions: Sequence[float], publishers: int = 1) -> bool:
+        """Hold joint positions.
+
+        :param names: the arm's joints in any order, or none for the arm's own order.
+        :param positions: (7,) rad.
+        """
+        q = np.asarray(positions, float)
+        if self._refused(publishers, q, lengths=(len(JOINTS),)):
+            return False
+        if names:
+            if sorted(names) != sorted(JOINTS):
+                return self._ignore("unknown joints")
+            q = q[[list(names).index(name) for name in JOINTS]]
+        self.bed.controller.hold_joints(q)
+        self._commanded = True
+        return True
+
+    def gripper(self, values: Sequence[float]) -> bool:
+        """Command the opening: one value, 0 closed to 1 open, clipped."""
+        opening = np.asarray(values, float)
+        if self._refused(1, opening, lengths=(1,)):
+            return False
+        self.bed.controller.gripper = float(np.clip(opening[0], 0, 1))
+        return True
+
+    def _refused(self, publishers: int, *vectors: Vector, lengths: tuple[int, ...]) -> bool:
+        if publishers > 1:
+            self._ignore("several publishers")
+        elif tuple(map(len, vectors)) != lengths:
+            self._ignore("wrong length")
+        elif not all(np.isfinite(vector).all() for vector in vectors):
+            self._ignore("not finite")
+        else:
+            return False
+        return True
+
+    def _ignore(self, reason: str) -> bool:
+        self.ignored[reason] += 1
+        return False
+
+    # -- physics -----------------------------------------------------------------------------------------------------
+    def advance(self, substeps: int) -> None:
+        """Run the physics towards the newest target."""
+        if self._commanded:
+            self.bed.advance(substeps)
+        else:
+            self.bed.controller.advance(substeps)
+
+
+def _matrix(q: Vector) -> Vector:
+    """Rotation matrix (3, 3) of a unit quaternion (x, y, z, w)."""
+    x, y, z, w = q
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )

@@ -1,0 +1,225 @@
+"""The node ``sim_node``: the simulated arm behind the topics of a Franka under CRISP (contracts.md §8)."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray
+from vla_monitor.msg import SimState
+from vla_monitor.srv import ResetScene
+
+from sim_node import messages
+from sim_node.bed import CONTROL_DT, Bed
+from sim_node.cameras import CAMERAS
+from sim_node.control import SUBSTEPS
+from sim_node.crisp import CrispArm
+from sim_node.pacing import Lockstep, Pace
+from sim_node.scene import TIMESTEP
+from sim_node.studio import Images, Studio
+from sim_node.tasks import TASKS
+from vla_uq.errors import InputError
+
+STATE_RATES = (20, 40, 100, 200)
+"""Hz: whole numbers of physics steps, and of state messages between two images."""
+REPEAT = 0.1
+"""Lockstep: seconds until a standing observation is published again, for those who joined or missed it."""
+DIAGNOSTICS = 1.0
+
+
+class SimNode:
+    """One thread simulates, publishes and takes commands; the studio's thread renders.
+
+    :raises InputError: on a wrong parameter, an unknown task, or when nothing can be rendered.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        rate = self._parameter("state_rate", 100, "rate of joint_states and current_pose in real time (Hz)")
+        if rate not in STATE_RATES:
+            raise InputError("rate does not fit", where="state_rate", expected=STATE_RATES, found=rate)
+        self._lockstep = self._parameter("lockstep", False, "wait for the commands of each observation")
+        with_clock = self._parameter("publish_clock", False, "publish the stamps on /clock")
+        task = self._parameter("task", next(iter(TASKS)), "instruction of the first scene's task")
+        seed = self._parameter("seed", 0, "seed of the first scene")
+        disturbance = self._parameter("disturbance", "none", "disturbance of the first scene")
+        bed = Bed(render=False)
+        scenes = bed.build()
+        self.arm = CrispArm(bed)
+        self.arm.reset(task, seed, disturbance)
+        self._studio = Studio(scenes)
+        self._substeps = SUBSTEPS * 20 // rate
+        self._ticks, self._ticks_per_image = 0, rate // 20
+        self._pace = Pace(1 / rate, time.monotonic)
+        self._lock = Lockstep(round(CONTROL_DT * 1e9))
+        self._standing: list[tuple[Any, Any]] = []
+        self._repeat_at = self._diagnose_at = 0.0
+        self._dropped = 0.0
+        self._offer(with_clock)
+
+    def _parameter(self, name: str, default: Any, description: str) -> Any:
+        ranges = [IntegerRange(from_value=0, to_value=2**63 - 1)] if type(default) is int else []
+        descriptor = ParameterDescriptor(description=description, read_only=True, integer_range=ranges)
+        return self.node.declare_parameter(name, default, descriptor).value
+
+    def _offer(self, with_clock: bool) -> None:
+        sensor, command = qos_profile_sensor_data, QoSProfile(depth=10)
+        self._joints = self.node.create_publisher(JointState, "joint_states", sensor)
+        self._pose = self.node.create_publisher(PoseStamped, "current_pose", sensor)
+        self._images = {name: self.node.create_publisher(Image, f"{name}/image_raw", sensor) for name in CAMERAS}
+        self._state = self.node.create_publisher(SimState, "~/sim_state", 1)
+        self._diagnostics = self.node.create_publisher(DiagnosticArray, "diagnostics", 10)
+        self._clock = self.node.create_publisher(Clock, "/clock", 1) if with_clock else None
+        self._targets = (
+            self.node.create_subscription(PoseStamped, "target_pose", self._on_pose, command),
+            self.node.create_subscription(JointState, "target_joint", self._on_joint, command),
+        )
+        topic = "gripper/gripper_position_controller/commands"
+        self.node.create_subscription(Float64MultiArray, topic, self._on_gripper, command)
+        self.node.create_service(ResetScene, "~/reset_scene", self._on_reset)
+
+    # -- commands --------------------------------------------------------------------------------------------------
+    def _rivals(self) -> int:
+        return max(self.node.count_publishers(target.topic_name) for target in self._targets)
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        p, q = message.pose.position, message.pose.orientation
+        if self._awaits(message) and self.arm.target_pose((p.x, p.y, p.z), (q.x, q.y, q.z, q.w), self._rivals()):
+            self._lock.took_target()
+
+    def _on_joint(self, message: JointState) -> None:
+        if self._awaits(message) and self.arm.target_joint(message.name, message.position, self._rivals()):
+            self._lock.took_target()
+
+    def _awaits(self, message: PoseStamped | JointState) -> bool:
+        stamp = message.header.stamp
+        return not self._locked or self._lock.wants_target((stamp.sec, stamp.nanosec))
+
+    def _on_gripper(self, message: Float64MultiArray) -> None:
+        if (not self._locked or self._lock.wants_gripper()) and self.arm.gripper(message.data):
+            self._lock.took_gripper()
+
+    def _on_reset(self, request: ResetScene.Request, response: ResetScene.Response) -> ResetScene.Response:
+        self._studio.wait()
+        try:
+            self.arm.reset(request.task, request.seed, request.disturbance or "none")
+        except InputError as error:
+            response.message = str(error)
+            return response
+        bed = self.arm.bed
+        response.ok, response.instruction, response.horizon = True, bed.instruction, bed.horizon
+        if self._lockstep:
+            self._lock.begin()
+            self._observe_locked()
+        self._pace.restart()
+        return response
+
+    # -- simulating ------------------------------------------------------------------------------------------------
+    @property
+    def _locked(self) -> bool:
+        """Lockstep begins with the first reset: until then nodes find each other in real time."""
+        return self._lockstep and self._lock.episode > 0
+
+    def turn(self) -> float:
+        """Do what is due.
+
+        :return: time (s) to listen for commands until the next turn.
+        """
+        now = time.monotonic()
+        if now >= self._diagnose_at:
+            self._diagnose_at = now + DIAGNOSTICS
+            self._diagnose()
+        if not self._locked:
+            while self._pace.due():
+                self._period()
+            return self._pace.wait()
+        if self._lock.step():
+            self.arm.advance(SUBSTEPS)
+            self._observe_locked()
+        elif now >= self._repeat_at:
+            self._publish_standing()
+        return max(0.0, self._repeat_at - time.monotonic())
+
+    def _period(self) -> None:
+        """Real time: one period of the physics, and what is measured after it."""
+        self.arm.advance(self._substeps)
+        self._ticks += 1
+        if self._lockstep:
+            self._lock.tick(round(self._substeps * TIMESTEP * 1e9))
+        stamp = self._stamp()
+        if self._ticks % self._ticks_per_image == 0:
+            shot = self._studio.shoot(self.arm.bed.scene)
+            if shot is not None:
+                shot.add_done_callback(lambda done: self._publish_images(done, stamp))
+            self._state.publish(messages.sim_state(self.arm.bed, stamp))
+        for publisher, message in self._proprioception(stamp):
+            publisher.publish(message)
+
+    def _observe_locked(self) -> None:
+        """Lockstep: measure and publish the observation that now stands."""
+        bed, stamp = self.arm.bed, self._stamp()
+        shot = self._studio.shoot(bed.scene)
+        assert shot is not None, "the last picture was waited for"
+        pictures = [(self._images[name], messages.image(p, name, stamp)) for name, p in shot.result().items()]
+        state = (self._state, messages.sim_state(bed, stamp))
+        self._standing = [*pictures, state, *self._proprioception(stamp)]
+        self._publish_standing()
+
+    def _publish_standing(self) -> None:
+        self._repeat_at = time.monotonic() + REPEAT
+        for publisher, message in self._standing:
+            publisher.publish(message)
+
+    def _proprioception(self, stamp: Time) -> list[tuple[Any, Any]]:
+        bed = self.arm.bed
+        measured = [
+            (self._pose, messages.current_pose(bed, stamp)),
+            (self._joints, messages.joint_states(bed, stamp)),
+        ]
+        return measured if self._clock is None else [(self._clock, Clock(clock=stamp)), *measured]
+
+    def _publish_images(self, shot: Future[Images], stamp: Time) -> None:
+        """In the studio's thread."""
+        for name, picture in shot.result().items():
+            self._images[name].publish(messages.image(picture, name, stamp))
+
+    def _stamp(self) -> Time:
+        if self._lockstep:
+            sec, nanosec = self._lock.stamp
+            return Time(sec=sec, nanosec=nanosec)
+        return self.node.get_clock().now().to_msg()
+
+    # -- the rest --------------------------------------------------------------------------------------------------
+    def _diagnose(self) -> None:
+        dropped, worst = self._pace.dropped - self._dropped, self._pace.take_worst()
+        self._dropped = self._pace.dropped
+        frozen = self._rivals() > 1
+        status = DiagnosticStatus(name="sim_node: arm", hardware_id="simulated_franka")
+        if frozen:
+            status.level, status.message = DiagnosticStatus.ERROR, "several publishers on a target topic: frozen"
+        elif dropped > 0:
+            status.level, status.message = DiagnosticStatus.WARN, f"slower than real time: {dropped:.3f} s dropped"
+        values = {
+            "mode": "lockstep" if self._locked else "real time",
+            "dropped_s": f"{self._pace.dropped:.3f}",
+            "worst_delay_ms": f"{1e3 * worst:.1f}",
+            "pictures_skipped": self._studio.skipped,
+            "commands_out_of_step": self._lock.unasked,
+            **{f"commands_ignored: {reason}": n for reason, n in sorted(self.arm.ignored.items())},
+        }
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        header = messages.header(self.node.get_clock().now().to_msg(), "")
+        self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))
+
+    def close(self) -> None:
+        """End the studio's thread."""
+        self._studio.close()

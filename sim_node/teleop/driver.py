@@ -1,0 +1,25 @@
+"""The executable ``teleop_node``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rclpy.node import Node
+
+from sim_node.driver import Turning, run
+
+
+def _make(node: Node) -> Turning:
+    from sim_node.teleop.node import TeleopNode  # no MuJoCo is an InputError here, and one line
+
+    return TeleopNode(node)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the executable ``teleop_node``."""
+    return run("teleop_node", _make, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
