@@ -1,0 +1,1 @@
+"""The monitor as a node: traces in, failure scores and overlays out."""

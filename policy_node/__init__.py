@@ -1,0 +1,1 @@
+"""The policy as a node: observations in, chunks and traces out."""

@@ -1,0 +1,51 @@
+"""When the next inference is due. Pure: times and stamps come in, an answer comes out."""
+
+from __future__ import annotations
+
+from policy_node.assembly import Stamp
+
+
+class InferenceSchedule:
+    """Every ``execute_steps`` control steps: on the steady clock, or, in lockstep, by the observations' stamps.
+
+    In real time an observation counts half a control step before its due time, so that inferences stay locked to
+    the camera's rate and each works on an image that has just arrived.
+
+    :param step_duration: seconds of a control step.
+    """
+
+    def __init__(self, execute_steps: int, step_duration: float, lockstep: bool) -> None:
+        self._steps, self._dt, self._lockstep = execute_steps, step_duration, lockstep
+        self.stop()
+
+    def reset(self) -> None:
+        """An episode, or what follows a resume, begins: its first inference is due."""
+        self.stop()
+        self.running = True
+
+    def stop(self) -> None:
+        """Nothing is due until the next reset."""
+        self.running = False
+        self._last: tuple[float, Stamp] | None = None
+
+    def due(self, now: float) -> bool:
+        """Whether an inference may start now, given a fitting observation; a cheap test before assembling one."""
+        if not self.running or self._lockstep or self._last is None:
+            return self.running
+        return now - self._last[0] >= (self._steps - 0.5) * self._dt
+
+    def start(self, stamp: Stamp, now: float) -> bool:
+        """Start an inference on the observation of ``stamp`` if it is the one to act on; says whether.
+
+        Call only when :meth:`due`.
+        """
+        if self._last is not None:
+            steps = _control_steps(self._last[1], stamp, self._dt)
+            if (steps < self._steps) if self._lockstep else (stamp == self._last[1]):
+                return False
+        self._last = now, stamp
+        return True
+
+
+def _control_steps(earlier: Stamp, later: Stamp, dt: float) -> int:
+    return round(((later[0] - earlier[0]) + (later[1] - earlier[1]) * 1e-9) / dt)
