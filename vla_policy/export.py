@@ -61,7 +61,9 @@ def export(members: Sequence[Member], directory: Path, training: dict[str, Any])
     return manifest
 
 
-def _export(module: nn.Module, arguments: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], path: Path) -> None:
+def _export(
+    module: nn.Module, arguments: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], path: Path
+) -> None:
     import onnxruntime
 
     module = module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
