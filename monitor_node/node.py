@@ -42,6 +42,8 @@ from vla_uq.images import decode
 
 SHIPPED = WEIGHTS / "bundle.safetensors"
 LATEST = QoSProfile(depth=1)
+RESENDABLE = QoSProfile(depth=10)
+"""Of a writer: a slow recorder gets what it missed. Readers that act keep only the last."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 INFO_PERIOD, DIAGNOSTICS_PERIOD = 0.1, 1.0
 STATES = ("UNKNOWN", "IDLE", "AUTONOMOUS", "HALTING", "HALTED", "TELEOP", "RESUMING", "FAULT", "SHUTDOWN")
@@ -112,7 +114,7 @@ class MonitorNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _open(self) -> None:
-        self._scores = self.create_lifecycle_publisher(FailureScore, "~/score", LATEST)
+        self._scores = self.create_lifecycle_publisher(FailureScore, "~/score", RESENDABLE)
         # Heartbeats go out on plain publishers: an inactive lifecycle publisher drops silently.
         self._infos = self.create_publisher(MonitorInfo, "~/info", LATCHED)
         self._markers = self.create_publisher(MarkerArray, "~/markers", LATEST)

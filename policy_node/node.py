@@ -56,7 +56,8 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "frame_id": ("base", "base frame of the actions"),
 }
 """Name to default, description and, for numbers, the smallest and the largest value."""
-LATEST = QoSProfile(depth=1)
+RESENDABLE = QoSProfile(depth=10)
+"""Of a writer: a slow recorder gets what it missed. Readers that act keep only the last."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 INFO_PERIOD, DIAGNOSTICS_PERIOD = 0.1, 1.0
 
@@ -128,8 +129,8 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _open(self) -> None:
-        self._chunks = self.create_lifecycle_publisher(ActionChunk, "~/chunk", LATEST)
-        self._traces = self.create_lifecycle_publisher(PolicyTrace, "~/trace", LATEST)
+        self._chunks = self.create_lifecycle_publisher(ActionChunk, "~/chunk", RESENDABLE)
+        self._traces = self.create_lifecycle_publisher(PolicyTrace, "~/trace", RESENDABLE)
         # Heartbeats go out on plain publishers: an inactive lifecycle publisher drops silently.
         self._infos = self.create_publisher(PolicyInfo, "~/info", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", 10)
@@ -183,7 +184,7 @@ class PolicyNode(LifecycleNode):
         if not self._active or not self._schedule.due(now):
             return
         assembled = self._assembler.assemble(self._session.instruction, now)
-        if assembled is not None and self._schedule.start(assembled.observation.stamp, now):
+        if assembled is not None and self._schedule.start(assembled.observation.stamp, assembled.oldest):
             self._infer(assembled)
 
     def _infer(self, assembled: Assembled) -> None:

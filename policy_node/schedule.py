@@ -8,8 +8,8 @@ from policy_node.assembly import Stamp
 class InferenceSchedule:
     """Every ``execute_steps`` control steps: on the steady clock, or, in lockstep, by the observations' stamps.
 
-    In real time an observation counts half a control step before its due time, so that inferences stay locked to
-    the camera's rate and each works on an image that has just arrived.
+    In real time it is the observation's own receipt that must be due, half a control step early at most: inferences
+    stay locked to the camera, and each starts when a picture arrives, never on one that has already grown old.
 
     :param step_duration: seconds of a control step.
     """
@@ -29,21 +29,21 @@ class InferenceSchedule:
         self._last: tuple[float, Stamp] | None = None
 
     def due(self, now: float) -> bool:
-        """Whether an inference may start now, given a fitting observation; a cheap test before assembling one."""
+        """Whether an observation received now may start an inference; a cheap test before assembling one."""
         if not self.running or self._lockstep or self._last is None:
             return self.running
         return now - self._last[0] >= (self._steps - 0.5) * self._dt
 
-    def start(self, stamp: Stamp, now: float) -> bool:
+    def start(self, stamp: Stamp, observed: float) -> bool:
         """Start an inference on the observation of ``stamp`` if it is the one to act on; says whether.
 
-        Call only when :meth:`due`.
+        :param observed: when its oldest part was received, on the steady clock (s).
         """
         if self._last is not None:
-            steps = _control_steps(self._last[1], stamp, self._dt)
-            if (steps < self._steps) if self._lockstep else (stamp == self._last[1]):
+            early = _control_steps(self._last[1], stamp, self._dt) < self._steps
+            if early if self._lockstep else not self.due(observed):
                 return False
-        self._last = now, stamp
+        self._last = observed, stamp
         return True
 
 

@@ -45,8 +45,18 @@ def test_real_time_takes_every_sixth_image_in_spite_of_jitter() -> None:
 def test_real_time_ignores_stamps_but_acts_once_on_an_observation() -> None:
     real = schedule(lockstep=False)
     assert offer(real, 1000, 0.1)
-    assert not offer(real, 1000, 1.0)
+    assert real.due(1.0)
+    assert not real.start((50, 0), 0.1), "the same observation once more"
     assert offer(real, 3, 1.0)
+
+
+def test_real_time_waits_for_a_picture_rather_than_act_on_an_old_one() -> None:
+    """Pins: a joint state that came when an inference was due started it on a picture up to 50 ms old."""
+    real = schedule(lockstep=False)
+    assert offer(real, 0, 0.0)
+    assert real.due(0.29)
+    assert not real.start((0, 250_000_000), 0.25), "the picture before the due one"
+    assert real.start((0, 300_000_000), 0.30)
 
 
 def test_lockstep_counts_control_steps_and_ignores_the_clock() -> None:
