@@ -1,0 +1,1 @@
+"""The supervisor: decides what reaches the arm."""

@@ -1,0 +1,167 @@
+"""What a recording holds, as plain values: read by attribute, so from a live node and from any bag reader alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from supervisor_node.geometry import matrix_of
+from supervisor_node.states import Label, Mode, Moment, Reason, Risk, Source, State
+from supervisor_node.values import Command, Happening, Motion, Pose, Snapshot, Stamp
+from vla_uq.contracts import Chunk, Key, Score
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A ``SupervisorState`` message."""
+
+    snapshot: Snapshot
+    run_id: bytes = bytes(16)
+
+
+@dataclass(frozen=True, eq=False)
+class SentPose:
+    """What went out on ``target_pose``."""
+
+    pose: Pose
+
+
+@dataclass(frozen=True, eq=False)
+class SentJoints:
+    """What went out on ``target_joint``."""
+
+    names: tuple[str, ...]
+    q: Vector
+    stamp: Stamp
+
+
+@dataclass(frozen=True, eq=False)
+class SentGripper:
+    """What went out on the gripper's command topic."""
+
+    opening: float
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPose:
+    """A message on ``current_pose``."""
+
+    pose: Pose
+
+
+@dataclass(frozen=True, eq=False)
+class AskedPose:
+    """A message on ``supervisor_node/teleop/target_pose``."""
+
+    pose: Pose
+
+
+Content: TypeAlias = (
+    Announced | Happening | Chunk | Score | Command | SentPose | SentJoints | SentGripper | SeenPose | AskedPose
+)
+
+
+def read(topic: str, message: Any) -> Content | None:
+    """The content of a recorded message; None for topics that the audit does not need.
+
+    :param topic: name with or without a namespace before it.
+    :raises InputError: a chunk that cannot be read.
+    """
+    for name, reader in _READERS.items():
+        if topic == name or topic.endswith("/" + name):
+            return reader(message)
+    return None
+
+
+def pose_of(pose: Any, stamp: Stamp = (0, 0)) -> Pose:
+    """A ``geometry_msgs/Pose``; not finite where the quaternion is none."""
+    p, q = pose.position, pose.orientation
+    return Pose(np.array([p.x, p.y, p.z], np.float64), matrix_of([q.x, q.y, q.z, q.w]), stamp)
+
+
+def stamp_of(header: Any) -> Stamp:
+    """The stamp of a header, to be compared for equality only."""
+    return int(header.stamp.sec), int(header.stamp.nanosec)
+
+
+def _pose_stamped(message: Any) -> Pose:
+    return pose_of(message.pose, stamp_of(message.header))
+
+
+def _announced(message: Any) -> Announced:
+    snapshot = Snapshot(
+        state=State(message.state),
+        previous=State(message.previous),
+        reason=Reason(message.reason),
+        text=str(message.text),
+        mode=Mode(message.mode),
+        source=Source(message.source),
+        takeover_requested=bool(message.takeover_requested),
+        intervention=bool(message.intervention),
+        risk=Risk(message.risk_level),
+        episode_id=str(message.episode_id),
+        released=Key.from_message(message.released),
+        halt_verified=bool(message.halt_verified),
+        alarm_to_rest=float(message.alarm_to_rest),
+        failing_guards=tuple(message.failing_guards),
+        discarded_chunks=int(message.discarded_chunks),
+    )
+    return Announced(snapshot, bytes(bytearray(message.run_id)))
+
+
+def _happening(message: Any) -> Happening:
+    return Happening(
+        Moment(message.event),
+        str(message.episode_id),
+        Key.from_message(message.key),
+        Label(message.label),
+        str(message.text),
+    )
+
+
+def _record(message: Any) -> Command:
+    joints = np.asarray(message.joints, np.float64)
+    gripper = float(message.gripper)
+    source = Source(message.source)
+    limited = bool(message.limited)
+    return Command(
+        source=source,
+        state=State(message.state),
+        motion=Motion(joints=joints, limited=limited)
+        if len(joints)
+        else Motion(pose_of(message.target), None, limited),
+        gripper=None if math.isnan(gripper) else gripper,
+        stamp=stamp_of(message.header),
+        measured=_pose_stamped(message.measured),
+        reference=pose_of(message.reference),
+        key=Key.from_message(message.key),
+        digest=int(message.digest),
+        index=int(message.index),
+        requested=pose_of(message.requested) if source is Source.TELEOP else None,
+    )
+
+
+_READERS: dict[str, Callable[[Any], Content]] = {
+    "supervisor_node/state": _announced,
+    "supervisor_node/events": _happening,
+    "supervisor_node/command": _record,
+    "supervisor_node/teleop/target_pose": lambda message: AskedPose(_pose_stamped(message)),
+    "policy_node/chunk": Chunk.from_message,
+    "monitor_node/score": Score.from_message,
+    "current_pose": lambda message: SeenPose(_pose_stamped(message)),
+    "target_pose": lambda message: SentPose(_pose_stamped(message)),
+    "target_joint": lambda message: SentJoints(
+        tuple(message.name), np.asarray(message.position, np.float64), stamp_of(message.header)
+    ),
+    "gripper/gripper_position_controller/commands": lambda message: SentGripper(
+        float(message.data[0]) if len(message.data) else math.nan
+    ),
+}
+"""Longer names first where one ends in another: the first that fits is taken."""

@@ -1,0 +1,1 @@
+"""The backup deadman: a process of its own that notices when the supervisor falls silent."""

@@ -1,0 +1,140 @@
+"""The guards: everything that must hold before and while something moves the arm. Each one names itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from supervisor_node.announcements import mismatch
+from supervisor_node.arms.base import Arm
+from supervisor_node.config import Config
+from supervisor_node.senses import Senses
+from supervisor_node.table import Event
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A guard that does not hold, the event it raises, and why."""
+
+    name: str
+    event: Event
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """What guards look at."""
+
+    now: float
+    senses: Senses
+    arm: Arm
+    config: Config
+
+
+def _joint_states(s: Situation) -> str:
+    return s.senses.joints_problem or _old(s.now - s.senses.joints_at, s.config.joints_timeout)
+
+
+def _current_pose(s: Situation) -> str:
+    return s.senses.pose_problem or _old(s.now - s.senses.pose_at, s.config.joints_timeout)
+
+
+def _hardware(s: Situation) -> str:
+    return s.senses.hardware
+
+
+def _estop(s: Situation) -> str:
+    if not s.config.require_estop:
+        return ""
+    return "pressed" if s.senses.estop else _old(s.now - s.senses.estop_at, s.config.joints_timeout)
+
+
+def _policy(s: Situation) -> str:
+    return _heartbeat(s, s.senses.policies) if s.config.require_policy else ""
+
+
+def _one_policy(s: Situation) -> str:
+    return _alone(s, s.senses.policies)
+
+
+def _policy_fits_arm(s: Situation) -> str:
+    return s.arm.refuses(s.senses.policy) if s.senses.policy is not None else ""
+
+
+def _monitor(s: Situation) -> str:
+    return _heartbeat(s, s.senses.monitors) if s.config.require_monitor else ""
+
+
+def _one_monitor(s: Situation) -> str:
+    return _alone(s, s.senses.monitors)
+
+
+def _monitor_fits_policy(s: Situation) -> str:
+    policy, monitor = s.senses.policy, s.senses.monitor
+    return mismatch(policy, monitor) if policy is not None and monitor is not None else ""
+
+
+def _sole_publisher(s: Situation) -> str:
+    for topic, count in s.senses.publishers.items():
+        if count > 1:
+            return f"{count} publishers on {topic}, expected 1 (one that was killed is seen for 20 s more)"
+    return ""
+
+
+def _sole_supervisor(s: Situation) -> str:
+    return "another supervisor publishes its state" if s.now - s.senses.foreign_at < s.config.heartbeat_timeout else ""
+
+
+def _listeners(s: Situation) -> str:
+    for topic, count in s.senses.subscribers.items():
+        if count < 1:
+            return f"nobody listens on {topic}"
+    return ""
+
+
+def _old(age: float, limit: float) -> str:
+    return "" if age <= limit else f"nothing for {age:.2f} s, at most {limit:g} s"
+
+
+def _heartbeat(s: Situation, runs: Mapping[bytes, float]) -> str:
+    if not runs:
+        return "no announcement received"
+    # In lockstep the clock runs on simulated steps, which wait for policy and monitor: their silence stops it.
+    return "" if s.config.lockstep else _old(s.now - max(runs.values()), s.config.heartbeat_timeout)
+
+
+def _alone(s: Situation, runs: Mapping[bytes, float]) -> str:
+    if s.config.lockstep:
+        return ""
+    alive = [run.hex()[:8] for run, at in runs.items() if s.now - at <= s.config.heartbeat_timeout]
+    return f"{len(alive)} processes announce themselves: {', '.join(sorted(alive))}" if len(alive) > 1 else ""
+
+
+GUARDS: tuple[tuple[str, Event, Callable[[Situation], str]], ...] = (
+    ("joint_states", Event.ROBOT_STALE, _joint_states),
+    ("current_pose", Event.ROBOT_STALE, _current_pose),
+    ("hardware", Event.HARDWARE, _hardware),
+    ("estop", Event.ESTOP, _estop),
+    ("sole_publisher", Event.FOREIGN_PUBLISHER, _sole_publisher),
+    ("sole_supervisor", Event.FOREIGN_PUBLISHER, _sole_supervisor),
+    ("one_policy", Event.FOREIGN_PUBLISHER, _one_policy),
+    ("one_monitor", Event.FOREIGN_PUBLISHER, _one_monitor),
+    ("policy", Event.POLICY_STALE, _policy),
+    ("monitor", Event.MONITOR_STALE, _monitor),
+    ("policy_fits_arm", Event.GUARD, _policy_fits_arm),
+    ("monitor_fits_policy", Event.GUARD, _monitor_fits_policy),
+    ("listeners", Event.GUARD, _listeners),
+)
+OF_THE_ROBOT = frozenset({"joint_states", "current_pose", "hardware", "estop", "sole_publisher", "sole_supervisor"})
+"""Guards that a takeover and a reset need: they hold without policy and monitor."""
+
+
+def failures(situation: Situation) -> Iterator[Failure]:
+    """The guards that do not hold."""
+    for name, event, guard in GUARDS:
+        text = guard(situation)
+        if text:
+            yield Failure(name, event, text)

@@ -1,0 +1,299 @@
+"""The supervisor node: messages in, one step of the supervisor, messages out. Thin: what decides is pure."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
+from vla_monitor.msg import ActionChunk, FailureScore, MonitorInfo, PolicyInfo, SupervisorState
+from vla_monitor.srv import EndEpisode, ResetPolicy, StartEpisode
+
+from supervisor_node import messages
+from supervisor_node.announcements import MonitorAnnouncement, PolicyAnnouncement
+from supervisor_node.answers import Front
+from supervisor_node.arms import open_arm
+from supervisor_node.core import Supervisor
+from supervisor_node.driver import CrispDriver
+from supervisor_node.parameters import PARAMETERS, config_of, mode_of
+from supervisor_node.reports import Reports
+from supervisor_node.resets import PolicyReset
+from supervisor_node.rivals import Rivals
+from supervisor_node.states import MOVING, Label, State
+from supervisor_node.values import Inputs, Outputs, Reply, Request, Wish
+from vla_uq.contracts import Chunk, Score
+from vla_uq.errors import InputError
+
+LATEST, KEPT = QoSProfile(depth=1), QoSProfile(depth=50)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+REPEAT, GRAPH, DIAGNOSTICS = 0.1, 0.2, 1.0
+LINGER = 0.1
+"""Seconds beyond ``shutdown_time`` that the process waits for its last step."""
+SECOND_SUPERVISOR = 3
+"""Exit code of a supervisor that finds another one at work."""
+
+
+class SupervisorNode(LifecycleNode):
+    """Managed node around a :class:`Supervisor`; active, it is the sole publisher of the arm's commands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("supervisor_node", **options)
+        for name, (default, text) in PARAMETERS.items():
+            self.declare_parameter(name, default, ParameterDescriptor(description=text, read_only=name != "mode"))
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self.run_id = os.urandom(16)
+        self.exit_code = 0
+        self.leave = threading.Event()
+        self._core: Supervisor | None = None
+        self._rivals = Rivals(self.run_id)
+        self._simulated = 0.0
+        self._done = False
+
+    def autostart(self) -> None:
+        """Configure and activate, if the parameter says so; a node that cannot be configured stays up, unconfigured."""
+        if self._value("autostart") and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # -- lifecycle -------------------------------------------------------------------------------------------------
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the arm's profile; offer and find all topics."""
+        try:
+            self._config = config_of({name: self._value(name) for name in PARAMETERS})
+            self._arm = open_arm(self._value("robot"))
+        except InputError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        profile = self._arm.profile
+        self._driver = CrispDriver(self, profile)
+        self._reports = Reports(self, self.run_id, profile.frame, LATCHED, LATEST, KEPT)
+        self._subscribe()
+        self._serve()
+        self.get_logger().info(f"{profile.name}, {self._config.mode.name} mode; this is no safety function")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin in UNKNOWN, whatever was before."""
+        core, steady = Supervisor(self._config, self._arm, self.run_id), Clock(clock_type=ClockType.STEADY_TIME)
+        core.set_mode(mode_of(self._value("mode")))
+        self._core, reports = core, self._reports
+        self._tick = self.create_timer(self._arm.profile.period, lambda: self._step(tick=True), clock=steady)
+        self._timers_of_node = [
+            self._tick,
+            self.create_timer(REPEAT, lambda: reports.state(core.snapshot()), clock=steady),
+            self.create_timer(GRAPH, self._look_around, clock=steady),
+            self.create_timer(DIAGNOSTICS, lambda: reports.health(core.snapshot(), core.failures), clock=steady),
+        ]
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Refused while the arm moves: it is halted first, to be asked again when it rests."""
+        assert self._core is not None
+        if self._core.state in (State.RESUMING, *MOVING):
+            self._step(requests=(Request(0, Wish.HALT, note="the supervisor is being deactivated"),))
+        if self._core.state is State.HALTING:
+            self.get_logger().warning("halting first: deactivate again when the arm rests")
+            return TransitionCallbackReturn.FAILURE
+        for timer in self._timers_of_node:
+            self.destroy_timer(timer)
+        self._core = None
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the topics."""
+        self._driver.close()
+        self._reports.close()
+        for subscription in self._subscriptions_of_node:
+            self.destroy_subscription(subscription)
+        self._front.close()
+        self.destroy_client(self._reset_client)
+        self._jumps.unregister()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _subscribe(self) -> None:
+        sensor, passed = qos_profile_sensor_data, self._passing
+        wanted: list[tuple[Any, str, Callable[[Any], None], Any]] = [
+            (JointState, "joint_states", self._robot("joints", messages.joint_state), sensor),
+            (PoseStamped, "current_pose", self._robot("pose", messages.pose), sensor),
+            (ActionChunk, "policy_node/chunk", passed("chunk", Chunk.from_message, "bad_chunk"), LATEST),
+            (FailureScore, "monitor_node/score", passed("score", Score.from_message, "bad_score"), LATEST),
+            (PolicyInfo, "policy_node/info", passed("policy", PolicyAnnouncement.from_message), LATCHED),
+            (MonitorInfo, "monitor_node/info", passed("monitor", MonitorAnnouncement.from_message), LATCHED),
+            (Bool, "~/teleop/active", passed("lease", lambda m: bool(m.data)), LATEST),
+            (PoseStamped, "~/teleop/target_pose", passed("teleop_pose", messages.pose), LATEST),
+            (Float64MultiArray, "~/teleop/gripper", passed("teleop_gripper", messages.opening), LATEST),
+            (SupervisorState, "~/state", self._on_state, LATCHED),
+        ]
+        if self._value("estop_topic"):
+            wanted.append((Bool, self._value("estop_topic"), passed("estop", lambda m: bool(m.data)), LATEST))
+        self._subscriptions_of_node = [self.create_subscription(*each) for each in wanted]
+        # The handle must be kept: rclpy crashes at the next jump when it is gone.
+        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
+        self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_jump)
+
+    def _serve(self) -> None:
+        self._reset_client = self.create_client(ResetPolicy, "policy_node/reset_policy")
+        self._reset = PolicyReset(self._reset_client, lambda ack: self._step(reset_ack=ack))
+        self._front = Front(self, self._ask)
+        offer = self._front.offer
+        offer(StartEpisode, "start_episode", lambda q: (Wish.START, {"instruction": q.instruction}))
+        offer(EndEpisode, "end_episode", lambda q: (Wish.END, {"label": Label(q.label), "note": q.note}))
+        offer(SetBool, "set_intervention", lambda q: (Wish.TAKE if q.data else Wish.GIVE, {}))
+        offer(Trigger, Wish.HALT.value, lambda q: (Wish.HALT, {}))
+        offer(Trigger, Wish.RESUME.value, lambda q: (Wish.RESUME, {}))
+        offer(Trigger, Wish.RESET.value, lambda q: (Wish.RESET, {}))
+        offer(Trigger, Wish.RECOVER.value, lambda q: (Wish.RECOVER, {}))
+
+    # -- in --------------------------------------------------------------------------------------------------------
+    def _now(self) -> float:
+        return self._simulated if self._config.lockstep else time.monotonic()
+
+    def _passing(self, name: str, read: Callable[[Any], Any], bad: str = "") -> Callable[[Any], None]:
+        """A callback that hands a message over as the input ``name``, or as ``bad`` when it makes no sense."""
+
+        def take(message: Any) -> None:
+            try:
+                value = read(message)
+            except ValueError as error:
+                self.get_logger().warning(f"{name}: {error}", throttle_duration_sec=5.0)
+                if bad:
+                    self._step(**{bad: str(error)})
+            else:
+                self._step(**{name: value})
+
+        return take
+
+    def _robot(self, name: str, read: Callable[[Any], Any]) -> Callable[[Any], None]:
+        """A callback for what the arm measured, whose stamps are the time of lockstep."""
+
+        def take(message: Any) -> None:
+            self._simulated = messages.seconds(message)
+            self._step(**{name: read(message)})
+
+        return take
+
+    def _on_jump(self, jump: Any) -> None:
+        self._step(clock_jump=f"the ROS clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s")
+
+    def _on_state(self, message: SupervisorState) -> None:
+        if self._core is None or not self._rivals.take(bytes(bytearray(message.run_id)), message.sequence):
+            return
+        self._step(other_supervisor=True)
+        if self._core.state is State.UNKNOWN and self._rivals.older_than(self._reports.sequence):
+            self.get_logger().fatal("another supervisor is at work: leaving the arm to it")
+            self.exit_code = SECOND_SUPERVISOR
+            self.leave.set()
+
+    def _look_around(self) -> None:
+        self._step(publishers=self._driver.publishers(), subscribers=self._driver.subscribers())
+
+    def _ask(self, request: Request) -> None:
+        if self._core is None:
+            self._front.reply(Reply(request.id, False, "supervisor_node is not active"))
+        else:
+            self._step(requests=(request,))
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        reason = "".join(self._set_mode(str(each.value)) for each in parameters if each.name == "mode")
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _set_mode(self, text: str) -> str:
+        try:
+            mode = mode_of(text)
+        except InputError as error:
+            return str(error)
+        return "" if self._core is None else self._core.set_mode(mode)
+
+    # -- one step --------------------------------------------------------------------------------------------------
+    def _step(self, **inputs: Any) -> None:
+        if self._core is None:
+            return
+        try:
+            self._do(self._core.step(self._now(), Inputs(**inputs)))
+        except Exception:
+            self.fail()
+
+    def fail(self) -> None:
+        """Something raised that should not: the arm is held, then the process ends."""
+        self.get_logger().fatal(traceback.format_exc())
+        self.exit_code = 1
+        self.leave.set()
+        if self._core is not None:
+            with contextlib.suppress(Exception):  # nothing is left to be done then
+                self._do(self._core.step(self._now(), Inputs(error="an error of the supervisor, see its log")))
+
+    def _do(self, out: Outputs) -> None:
+        self._done = out.exit
+        if out.command is not None:
+            self._driver.send(out.command)
+        if out.rephase:
+            self._tick.reset()
+        for happening in out.happenings:
+            self._reports.event(happening)
+        if out.changed:
+            self._reports.state(out.state)
+        for reply in out.replies:
+            self._front.reply(reply)
+        if out.reset is not None:
+            self._reset.call(out.reset)
+
+    def _value(self, name: str) -> Any:
+        return self.get_parameter(name).value
+
+    def hold(self, spin: Callable[[float], None]) -> None:
+        """Hold what moves and wait until it rests, half a second at most."""
+        self._step(shutdown=True)
+        deadline = time.monotonic() + (0.0 if self._core is None else self._config.shutdown_time + LINGER)
+        while not self._done and time.monotonic() < deadline:
+            spin(0.02)
+
+
+def _executor() -> Executor:
+    """Events executor where there is one (a third of the CPU, and faster); the plain one elsewhere."""
+    try:
+        from rclpy.experimental.events_executor import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM; then hold, verify, and leave."""
+    # rclpy's own handlers would invalidate the context, and the hold could not be published any more.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node, executor = SupervisorNode(), _executor()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: node.leave.set())
+    executor.add_node(node)
+
+    def spin(seconds: float) -> None:
+        try:
+            executor.spin_once(timeout_sec=seconds)  # without a timeout the events executor never returns
+        except Exception:
+            node.fail()
+
+    node.autostart()
+    while not node.leave.is_set():
+        spin(0.05)
+    node.hold(spin)
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return node.exit_code
