@@ -1,0 +1,1 @@
+"""The command line ``vla-monitor``: argument parsing, progress and tables over the other rooms."""

@@ -1,0 +1,1 @@
+"""Bags: a live MCAP recorder, and a reader of anybody's rosbag2."""

@@ -1,0 +1,63 @@
+"""What the demo plays, as data. Seeds are consecutive and tasks come in the registry's order: none is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_cli.episodes import NOMINAL, SEEDS
+
+FIRST_SEED = SEEDS["demo"].first
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of episode.
+
+    :param name: in the summary: ``nominal…``, ``ood_…`` or ``kill_…``.
+    :param disturbance: of the scene, as `vla-monitor tasks` lists them.
+    :param kills: the process that is killed in mid-episode, or nothing.
+    :param restores: at a takeover the operator puts the scene right and hands back to the policy; else the operator
+        finishes the task.
+    :param episodes: how many, each with the next seed.
+    """
+
+    name: str
+    disturbance: str = NOMINAL
+    kills: str = ""
+    restores: bool = False
+    episodes: int = 1
+
+
+SCENARIOS = (
+    Scenario("nominal", episodes=5),
+    Scenario("ood_pushed", "push", restores=True, episodes=2),
+    Scenario("ood_lights", "lights", episodes=2),
+    Scenario("ood_unseen_instruction", "unseen", episodes=2),
+    Scenario("ood_outside", "outside", episodes=2),
+    Scenario("kill_monitor", kills="monitor_node"),
+    Scenario("kill_policy", kills="policy_node"),
+    # Last: the killed supervisor's publishers stay in the graph for some 20 s, and nobody may arm beside them.
+    Scenario("kill_supervisor", kills="supervisor_node"),
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One episode of the demo."""
+
+    scenario: Scenario
+    task: str
+    seed: int
+
+
+def plan(first_seed: int = FIRST_SEED) -> list[Planned]:
+    """All episodes in order: the k-th one plays the k-th task of its disturbance (modulo their number)."""
+    from sim_node.disturbances import disturbance_of
+
+    planned: list[Planned] = []
+    for scenario in SCENARIOS:
+        tasks = disturbance_of(scenario.disturbance).tasks()
+        for _ in range(scenario.episodes):
+            number = len(planned)
+            planned.append(Planned(scenario, tasks[number % len(tasks)].instruction, first_seed + number))
+    return planned

@@ -1,0 +1,81 @@
+"""The whole system as it is delivered: every node a process of its own, and a recorder, on a private ROS domain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_cli.demo.director import DemoError, Director
+from vla_cli.demo.domain import private_domain
+from vla_cli.demo.processes import Processes
+
+NODES = {
+    "sim_node": "sim_node.driver",
+    "policy_node": "policy_node.node",
+    "monitor_node": "monitor_node.node",
+    "supervisor_node": "supervisor_node.node",
+    "deadman_node": "supervisor_node.deadman.node",
+    "teleop_node": "sim_node.teleop.driver",
+}
+"""Process name to the module whose ``main`` it runs."""
+RECORDER = "recorder"
+READY = 30.0
+
+
+@dataclass
+class System:
+    """The running system.
+
+    :param bag: where it is recorded; readable once the recording was finished.
+    """
+
+    processes: Processes
+    director: Director
+    bag: Path
+
+    def finish(self) -> None:
+        """End the recording.
+
+        :raises DemoError: when the recorder failed.
+        """
+        self.director.check = None
+        if self.processes.stop(RECORDER) != 0:
+            raise DemoError(f"the recorder failed: {self.processes.last_words(RECORDER)}")
+
+
+@contextmanager
+def running(out: Path, policy: Path, bundle: Path, say: Callable[[str], None]) -> Iterator[System]:
+    """Start everything, wait until the supervisor is ready, and end everything on the way out.
+
+    All parameters but these keep their defaults: what is shown is what ships.
+
+    :param out: holds ``bag`` and ``logs``.
+    :param policy: weights folder of the policy.
+    :param bundle: the monitor's bundle.
+    :raises DemoError: when it does not become ready in time.
+    """
+    with private_domain() as domain:
+        # This process takes part in the same graph, and must be found as the others are.
+        os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_DOMAIN_ID=str(domain))
+        with Processes(out / "logs", {}) as processes, Director(domain) as director:
+            given = {
+                RECORDER: f"bag:={(out / 'bag').resolve()}",
+                "policy_node": f"weights:={policy.resolve()}",
+                "monitor_node": f"bundle:={bundle.resolve()}",
+            }
+            for name, module in {RECORDER: "vla_cli.bag.node", **NODES}.items():
+                processes.start(name, module, ["--ros-args", "-p", given[name]] if name in given else [])
+            director.check = lambda: _all_alive(processes)
+            say(f"{len(NODES) + 1} processes on ROS domain {domain}, logs in {out / 'logs'}")
+            director.wait_ready(READY)
+            yield System(processes, director, out / "bag")
+
+
+def _all_alive(processes: Processes) -> None:
+    ended = processes.ended()
+    if ended:
+        words = "; ".join(f"{name} (exit {code}): {processes.last_words(name)}" for name, code in ended.items())
+        raise DemoError(f"ended by itself: {words}")

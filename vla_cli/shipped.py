@@ -1,0 +1,42 @@
+"""What ships with the project: where the trained policy and the monitor's bundle lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vla_policy.manifest import FILE, WEIGHTS
+from vla_uq.errors import InputError
+
+BUNDLE = "bundle.safetensors"
+
+
+def policy_folder(given: Path | None) -> Path:
+    """The weights folder to use: the one given, else the shipped one.
+
+    :raises InputError: when there is no manifest in it.
+    """
+    folder = given or WEIGHTS
+    if not (folder / FILE).is_file():
+        raise InputError(
+            "no policy weights",
+            where=str(folder / FILE),
+            found="nothing",
+            remedy="give --policy a folder that `vla-monitor train-policy` wrote",
+        )
+    return folder
+
+
+def bundle_file(given: Path | None) -> Path:
+    """The bundle to use: the one given, else the one that ships beside the weights.
+
+    :raises InputError: when it is not there.
+    """
+    path = given or WEIGHTS / BUNDLE
+    if not path.is_file():
+        raise InputError(
+            "no monitor bundle",
+            where=str(path),
+            found="nothing",
+            remedy="give --bundle a file that `vla-monitor train` wrote",
+        )
+    return path

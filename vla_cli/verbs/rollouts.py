@@ -1,0 +1,102 @@
+"""``vla-monitor rollouts``: shadow-mode episodes of a policy into a rollout store, the raw material of a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_cli.console import Console, Report
+from vla_cli.episodes import NOMINAL, SEEDS, Episode, episodes, seeds_for
+from vla_cli.parallel import run_jobs
+from vla_cli.shipped import policy_folder
+from vla_cli.surroundings import require
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which episodes, of which policy, into which folder."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the rollout store to fill")
+    parser.add_argument("--policy", type=Path, metavar="DIR", help="exported policy (default: the shipped one)")
+    parser.add_argument(
+        "--disturbances", default=NOMINAL, metavar="A,B", help=f"see `vla-monitor tasks` (default: {NOMINAL})"
+    )
+    parser.add_argument("--tasks", default="", metavar="TEXT,TEXT", help="instructions to play (default: all)")
+    parser.add_argument("--purpose", choices=tuple(SEEDS), default="train", help="whose seeds to use (default: train)")
+    parser.add_argument(
+        "--episodes", type=int, default=20, metavar="N", help="seeds for each task and disturbance (default: 20)"
+    )
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="default: 2")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One rollout to make."""
+
+    episode: Episode
+    policy: Path
+    store: Path
+
+
+def run(args: argparse.Namespace, console: Console) -> Report:
+    """Make the rollouts that the store does not hold yet."""
+    require("sim", "policy")
+    from vla_uq.rollouts.store import RolloutStore
+
+    wanted = episodes(_split(args.disturbances), seeds_for(args.purpose, args.episodes), _split(args.tasks))
+    store, policy = RolloutStore(args.out), policy_folder(args.policy)
+    missing = [Job(episode, policy, args.out) for episode in wanted if episode.id not in store]
+    if len(missing) < len(wanted):
+        console.say(f"{len(wanted) - len(missing)} of {len(wanted)} rollouts are there already")
+    with console.progress("rollouts", len(missing)) as advance:
+        for job, success in run_jobs(make, missing, args.processes):
+            advance(1, f"{'success' if success else 'failure'}: {job.episode.id}")
+    return summary(args.out, wanted)
+
+
+def make(job: Job) -> bool:
+    """Play one episode and write it; runs in a process of its own."""
+    from vla_cli.chain import open_chain
+    from vla_uq.rollouts.store import Rollout, RolloutMeta, RolloutStore
+
+    episode, chain = job.episode, open_chain(job.policy)
+    record = chain.run(episode)
+    meta = RolloutMeta(
+        episode_id=episode.id,
+        task=episode.task,
+        seed=episode.seed,
+        disturbance=episode.disturbance,
+        success=record.success,
+        steps=record.steps,
+        policy_fingerprint=chain.backend.info.fingerprint,
+        halted=record.halted,
+        mode=episode.mode,
+        extra={"horizon": record.horizon},
+    )
+    RolloutStore(job.store).add(Rollout(meta, record.tensors))
+    return record.success
+
+
+def summary(folder: Path, wanted: Iterable[Episode]) -> Report:
+    """Success of the rollouts asked for, by disturbance."""
+    from vla_uq.evaluation.intervals import wilson
+    from vla_uq.rollouts.store import RolloutStore, read_meta
+
+    store = RolloutStore(folder)
+    outcomes: dict[str, list[bool]] = {}
+    for episode in wanted:
+        outcomes.setdefault(episode.disturbance, []).append(bool(read_meta(store.path(episode.id)).success))
+    rows = []
+    for name, wins in outcomes.items():
+        low, high = wilson(sum(wins), len(wins))
+        rows.append({"disturbance": name, "n": len(wins), "success": sum(wins) / len(wins), "low": low, "high": high})
+    return Report(
+        f"Rollouts in {folder} (95 % Wilson intervals)",
+        ("disturbance", "n", "success", "low", "high"),
+        rows,
+        data={"store": str(folder)},
+    )
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
