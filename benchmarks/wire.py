@@ -7,8 +7,9 @@ publication to the arm's rest is the real one, and the moment is ours to draw.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,18 @@ def over_dds(
 
     :raises DemoError: when the system does not answer.
     """
+    from vla_monitor.msg import FailureScore
+
     from vla_cli.demo.system import running
 
     rng = np.random.default_rng(seed)
-    with running(folder, policy, bundle, console.say) as system, console.progress("alarms over DDS", trials) as advance:
-        rests = []
+    with (
+        running(folder, policy, bundle, console.say, pictures=False) as system,
+        console.progress("alarms over DDS", trials) as advance,
+    ):
+        rests, raise_alarm = [], system.director.advertise(FailureScore, "monitor_node/score").publish
         for number in range(trials):
-            rest = _trial(system.director, seed + number, float(rng.uniform(EARLIEST, LATEST)))
+            rest = _trial(system.director, raise_alarm, seed + number, float(rng.uniform(EARLIEST, LATEST)))
             rests += [] if rest is None else [1e3 * rest]
             advance(1)
         system.finish()
@@ -45,7 +51,7 @@ def over_dds(
     return {**way_of_chunks(messages), **way_of_alarms(messages), "alarm_to_rest_ms": rests}
 
 
-def _trial(director: Director, seed: int, delay: float) -> float | None:
+def _trial(director: Director, raise_alarm: Callable[[Any], None], seed: int, delay: float) -> float | None:
     """One episode; seconds from the alarm to measured rest, None when the policy was halted before our alarm."""
     from vla_monitor.msg import DetectorScore, FailureScore
     from vla_monitor.msg import SupervisorState as S
@@ -65,7 +71,7 @@ def _trial(director: Director, seed: int, delay: float) -> float | None:
     if director.state == S.AUTONOMOUS:
         key = Key.from_message(director.seen.state.released)
         score = Score(key, 0, 2.0, 1.0, True, {RAISED: (2.0, 1.0)})
-        director.publish("monitor_node/score", score.fill(FailureScore(), DetectorScore))
+        raise_alarm(score.fill(FailureScore(), DetectorScore))
         director.wait_state(S.HALTED, S.FAULT, timeout=WAIT)
         rest = float(director.seen.state.alarm_to_rest)
     director.end_episode(EndEpisode.Request.DISCARD, "benchmark")

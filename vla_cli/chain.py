@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vla_cli.episodes import Episode
-from vla_uq.contracts import Array, Score, Trace
+from vla_uq.contracts import Score, Trace
 from vla_uq.errors import InputError
+from vla_uq.wire import Array
 
 if TYPE_CHECKING:
     from monitor_node.engine import ScoringEngine

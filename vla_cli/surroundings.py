@@ -25,7 +25,7 @@ NEEDS = {
         ("rclpy", "vla_monitor.msg"),
         "run `make setup` (wheels in .venv), or source a ROS 2 install and `colcon build` this package",
     ),
-    "sim": Need("MuJoCo", ("mujoco",), "pip install 'vla-monitor[sim]'"),
+    "sim": Need("MuJoCo", ("sim_node.engine",), "pip install 'vla-monitor[sim]'"),
     "policy": Need("onnxruntime", ("onnxruntime",), "pip install onnxruntime"),
     "train": Need("PyTorch", ("torch",), "pip install 'vla-monitor[train]'"),
     "bag": Need("rosbags", ("rosbags",), "pip install rosbags"),

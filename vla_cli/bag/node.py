@@ -6,13 +6,12 @@ import importlib
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
@@ -24,7 +23,10 @@ from vla_cli.bag.writer import COMPRESSED, BagWriter, compress
 from vla_uq.errors import InputError
 
 DEPTH = 1000
-"""Messages that wait while one is written: a recorder must not lose any to a slow disk."""
+"""Messages that wait while others are written: a recorder must not lose any to a slow disk."""
+PERIOD = 0.01
+"""Seconds between two looks for messages."""
+Write = Callable[[bytes, int], None]
 
 
 class Recorder(Node):
@@ -42,38 +44,56 @@ class Recorder(Node):
         folder = self.declare_parameter("bag", "", ParameterDescriptor(description=text, read_only=True)).value
         if not folder:
             raise InputError("no folder for the bag", where="recorder: parameter bag", remedy="set it")
+        text = "record the cameras and the overlay too"
+        pictures = self.declare_parameter("pictures", True, ParameterDescriptor(description=text, read_only=True)).value
         self._bag = BagWriter(Path(folder))
-        self.written = 0
+        self._followed: list[tuple[Any, Write]] = []
         for topic in TOPICS:
-            self._follow(topic)
+            if pictures or not topic.image:
+                self._follow(topic)
 
     def _follow(self, topic: Topic) -> None:
         name = self.resolve_topic_name(topic.name)
-        kind = message_class(topic.type)
-        last = 0
+        write = self._image_writer(name, topic.image) if topic.image else self._writer(name, topic.type)
+        subscription = self.create_subscription(
+            message_class(topic.type), name, lambda message: None, profile(topic.offer), raw=True
+        )
+        self._followed.append((subscription, write))
 
-        def keep(data: bytes, info: Mapping[str, int]) -> None:
-            self._bag.write(name, stamp_of(info), data)
-            self.written += 1
+    def _writer(self, name: str, kind: str) -> Write:
+        self._bag.add([(name, kind)])
+        return lambda data, stamp: self._bag.write(name, stamp, data)
 
-        def keep_image(data: bytes, info: Mapping[str, int]) -> None:
+    def _image_writer(self, name: str, rate: float) -> Write:
+        """JPEG, at most ``rate`` a second."""
+        compressed, last = f"{name}/compressed", 0
+        self._bag.add([(compressed, COMPRESSED)])
+
+        def write(data: bytes, stamp: int) -> None:
             nonlocal last
-            stamp = stamp_of(info)
             # A quarter of a period of slack: frames of 20 Hz are thinned to 10 Hz, not to 6.7.
-            if stamp - last < 0.75e9 / topic.image:
+            if stamp - last < 0.75e9 / rate:
                 return
             last = stamp
-            image = deserialize_message(data, Image)
-            self._bag.write(f"{name}/compressed", stamp, serialize_message(compress(image, CompressedImage())))
-            self.written += 1
+            image = compress(deserialize_message(data, Image), CompressedImage())
+            self._bag.write(compressed, stamp, serialize_message(image))
 
-        if topic.image:
-            self._bag.add([(f"{name}/compressed", COMPRESSED)])
-        else:
-            self._bag.add([(name, topic.type)])
-        # rclpy's annotations know no raw callback with message info, its executors do.
-        callback: Any = keep_image if topic.image else keep
-        self.create_subscription(kind, name, callback, profile(topic.offer), raw=True)
+        return write
+
+    def poll(self) -> int:
+        """Write what has arrived; returns how many messages that were.
+
+        Taken straight from the subscriptions: nothing here needs to happen at once, and an executor that wakes up for
+        each message costs six times the CPU, which the nodes that are recorded would miss.
+        """
+        taken = 0
+        for subscription, write in self._followed:
+            with subscription.handle:
+                while (found := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                    data, info = found
+                    write(data, stamp_of(info))
+                    taken += 1
+        return taken
 
     def close(self) -> None:
         """Finish the bag."""
@@ -115,27 +135,17 @@ def main(args: list[str] | None = None) -> int:
         print(f"recorder: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(recorder)
     try:
         while not stop:
-            executor.spin_once(timeout_sec=0.2)
-        _drain(recorder, executor)
+            recorder.poll()
+            time.sleep(PERIOD)
+        while recorder.poll():
+            pass
     finally:
         recorder.close()
-        executor.shutdown()
         recorder.destroy_node()
         rclpy.try_shutdown()
     return 0
-
-
-def _drain(recorder: Recorder, executor: SingleThreadedExecutor) -> None:
-    """Write what arrived before we were asked to stop."""
-    before = -1
-    while recorder.written != before:
-        before = recorder.written
-        for _ in TOPICS:
-            executor.spin_once(timeout_sec=0.0)
 
 
 if __name__ == "__main__":

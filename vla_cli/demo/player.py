@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from vla_monitor.msg import SupervisorState as S
 from vla_monitor.srv import EndEpisode as Label
 
-from vla_cli.demo.director import DemoError, Director, state_name
+from vla_cli.demo.director import DISCOVERY, DemoError, Director, state_name
 from vla_cli.demo.processes import Processes
 from vla_cli.demo.rest import rest_time
 from vla_cli.demo.results import Outcome
@@ -28,15 +29,21 @@ KILL_AFTER = 0.8
 """Seconds of autonomy before a process is killed."""
 MOVING = 0.02
 """A process is killed while some joint turned by so much (rad) in the last 0.2 s."""
-WATCH = 3.0
-"""Seconds that the arm is watched after a kill."""
+WATCH, QUIET = 8.0, 1.5
+"""Seconds that the arm is watched after a kill at most, and that it must stay at rest."""
 
 
 class Player:
-    """Plays planned episodes on the running system."""
+    """Plays planned episodes on the running system.
 
-    def __init__(self, director: Director, processes: Processes, say: Callable[[str], None]) -> None:
+    :param spare_seeds: for episodes that must be repeated.
+    """
+
+    def __init__(
+        self, director: Director, processes: Processes, spare_seeds: Iterator[int], say: Callable[[str], None]
+    ) -> None:
         self.director, self.processes, self._say = director, processes, say
+        self._spare_seeds = spare_seeds
 
     def play(self, planned: Planned) -> Outcome:
         """One line of the table.
@@ -65,6 +72,7 @@ class Player:
         director = self.director
         self._begin(planned, "guard", outcome, operator=True)
         if self._until_over():
+            director.recover()
             halt = director.seen.state
             outcome.halted, outcome.reason = bool(halt.halt_verified), halt.text
             outcome.alarm_to_rest_ms = _milliseconds(halt.alarm_to_rest)
@@ -94,26 +102,50 @@ class Player:
             self._say(f"  operator took over{', policy resumed' if outcome.resumed else ''}")
 
     def _killed(self, planned: Planned, outcome: Outcome) -> None:
-        director, victim = self.director, planned.scenario.kills
+        """Kill a process while the policy moves the arm; an episode halted before that is repeated with a new seed."""
+        director, victim, earlier = self.director, planned.scenario.kills, ""
+        while not self._under_way(planned, outcome):
+            earlier += f"; seed {planned.seed} was halted before: {director.seen.state.text}"
+            self._say(f"  halted before the kill: {director.seen.state.text}")
+            director.end_episode(Label.Request.DISCARD, "halted before the kill")
+            planned = replace(planned, seed=next(self._spare_seeds))
+            self._say(f"  again with seed {planned.seed}")
+        self.processes.kill(victim)
+        rest = self._rest_after(time.monotonic())
+        outcome.seed, outcome.halted = planned.seed, rest is not None
+        outcome.alarm_to_rest_ms = None if rest is None else 1000 * rest
+        tripped = f"deadman {'tripped' if director.seen.tripped else 'did not trip'}"
+        outcome.reason = (tripped if victim == "supervisor_node" else director.seen.state.text) + earlier
+        self._say(f"  killed: arm {'at rest' if outcome.halted else 'NOT at rest'}, {outcome.reason}")
+        self._restart(victim)
+
+    def _under_way(self, planned: Planned, outcome: Outcome) -> bool:
+        """Start an episode and wait until the policy moves the arm; False when it was halted before."""
+        director = self.director
         self._begin(planned, "guard", outcome)
         director.wait_state(S.AUTONOMOUS, *STOPS, timeout=START)
         director.watch(lambda: director.state in STOPS, KILL_AFTER)
-        director.watch(lambda: self._moving() or director.state in STOPS, SLACK)
-        before = f", halted before: {director.seen.state.text}" if director.state in STOPS else ""
-        self.processes.kill(victim)
-        killed = time.monotonic()
-        director.watch(lambda: False, WATCH)
-        after = [(t, q) for t, q in director.seen.joints if t >= killed]
-        rest = rest_time([t for t, _ in after], [q for _, q in after])
-        outcome.halted = rest is not None
-        outcome.alarm_to_rest_ms = None if rest is None else 1000 * (rest - killed)
-        if victim == "supervisor_node":
-            outcome.reason = f"deadman {'tripped' if director.seen.tripped else 'did not trip'}"
-        else:
-            outcome.reason = director.seen.state.text
-        outcome.reason += before
-        self._say(f"  killed: arm {'at rest' if outcome.halted else 'NOT at rest'}, {outcome.reason}")
-        self._restart(victim)
+        director.wait(lambda: self._moving() or director.state in (S.HALTING, *STOPS), SLACK, "the arm to move")
+        if director.state == S.HALTING:
+            director.wait_state(*STOPS, timeout=START)
+        return director.state not in STOPS
+
+    def _rest_after(self, start: float) -> float | None:
+        """Seconds from ``start`` until the arm rested, as far as it was watched; None when it never did."""
+        joints = self.director.seen.joints
+
+        def rest() -> float | None:
+            after = [(t, q) for t, q in joints if t >= start]
+            return rest_time([t for t, _ in after], [q for _, q in after])
+
+        def settled() -> bool:
+            at_rest = rest()
+            return at_rest is not None and time.monotonic() > at_rest + QUIET
+
+        while not settled() and time.monotonic() < start + WATCH:
+            self.director.watch(lambda: False, 0.25)
+        found = rest()
+        return None if found is None else found - start
 
     # -- parts -----------------------------------------------------------------------------------------------------
     def _begin(self, planned: Planned, mode: str, outcome: Outcome, operator: bool = False) -> None:
@@ -159,6 +191,8 @@ class Player:
         self.processes.restart(victim)
         if victim != "supervisor_node":
             director.end_episode(Label.Request.DISCARD, f"{victim} was killed")
+            director.wait_ready(READY)
+            director.watch(lambda: False, DISCOVERY)
             return
         director.wait(lambda: bytes(director.seen.state.run_id) != before, READY, "the new supervisor")
         if director.state not in (S.UNKNOWN, S.IDLE):

@@ -78,7 +78,8 @@ def report(outcomes: Sequence[Outcome], data: Mapping[str, Any], notes: Sequence
         }
         for outcome in outcomes
     ]
-    return Report("", COLUMNS, rows, data=data, notes=notes)
+    reasons = [f"{outcome.scenario} {outcome.seed}: {outcome.reason}" for outcome in outcomes if outcome.reason]
+    return Report("", COLUMNS, rows, data=data, notes=["", *reasons, *notes])
 
 
 def _word(success: bool | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 from vla_cli.demo.player import Player
@@ -17,7 +18,8 @@ def run(planned: Sequence[Planned], out: Path, policy: Path, bundle: Path, say: 
     :raises DemoError: when something does not happen in time, or a process ends by itself.
     """
     with running(out, policy, bundle, say) as system:
-        player = Player(system.director, system.processes, say)
+        after = max(episode.seed for episode in planned) + 1
+        player = Player(system.director, system.processes, count(after), say)
         outcomes = []
         for number, episode in enumerate(planned, 1):
             say(f"[{number}/{len(planned)}] {episode.scenario.name}: {episode.task} (seed {episode.seed})")

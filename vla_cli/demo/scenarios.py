@@ -30,7 +30,7 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("nominal", episodes=5),
-    Scenario("ood_pushed", "push", restores=True, episodes=2),
+    Scenario("ood_pushed", "push", restores=True, episodes=4),
     Scenario("ood_lights", "lights", episodes=2),
     Scenario("ood_unseen_instruction", "unseen", episodes=2),
     Scenario("ood_outside", "outside", episodes=2),
@@ -51,13 +51,18 @@ class Planned:
 
 
 def plan(first_seed: int = FIRST_SEED) -> list[Planned]:
-    """All episodes in order: the k-th one plays the k-th task of its disturbance (modulo their number)."""
+    """All episodes in order: the k-th one plays the k-th task of its disturbance (modulo their number).
+
+    The kills begin again with the first seed: they are about what is killed, so they replay the nominal episodes.
+    """
     from sim_node.disturbances import disturbance_of
 
     planned: list[Planned] = []
+    kills = 0
     for scenario in SCENARIOS:
         tasks = disturbance_of(scenario.disturbance).tasks()
         for _ in range(scenario.episodes):
-            number = len(planned)
+            number = kills if scenario.kills else len(planned)
+            kills += bool(scenario.kills)
             planned.append(Planned(scenario, tasks[number % len(tasks)].instruction, first_seed + number))
     return planned

@@ -47,7 +47,9 @@ class System:
 
 
 @contextmanager
-def running(out: Path, policy: Path, bundle: Path, say: Callable[[str], None]) -> Iterator[System]:
+def running(
+    out: Path, policy: Path, bundle: Path, say: Callable[[str], None], pictures: bool = True
+) -> Iterator[System]:
     """Start everything, wait until the supervisor is ready, and end everything on the way out.
 
     All parameters but these keep their defaults: what is shown is what ships.
@@ -55,6 +57,7 @@ def running(out: Path, policy: Path, bundle: Path, say: Callable[[str], None]) -
     :param out: holds ``bag`` and ``logs``.
     :param policy: weights folder of the policy.
     :param bundle: the monitor's bundle.
+    :param pictures: record cameras and overlay; without, the monitor draws none, for nobody looks.
     :raises DemoError: when it does not become ready in time.
     """
     with private_domain() as domain:
@@ -62,12 +65,13 @@ def running(out: Path, policy: Path, bundle: Path, say: Callable[[str], None]) -
         os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_DOMAIN_ID=str(domain))
         with Processes(out / "logs", {}) as processes, Director(domain) as director:
             given = {
-                RECORDER: f"bag:={(out / 'bag').resolve()}",
-                "policy_node": f"weights:={policy.resolve()}",
-                "monitor_node": f"bundle:={bundle.resolve()}",
+                RECORDER: [f"bag:={(out / 'bag').resolve()}", f"pictures:={str(pictures).lower()}"],
+                "policy_node": [f"weights:={policy.resolve()}"],
+                "monitor_node": [f"bundle:={bundle.resolve()}"],
             }
             for name, module in {RECORDER: "vla_cli.bag.node", **NODES}.items():
-                processes.start(name, module, ["--ros-args", "-p", given[name]] if name in given else [])
+                rules = [word for rule in given.get(name, ()) for word in ("-p", rule)]
+                processes.start(name, module, ["--ros-args", *rules] if rules else [])
             director.check = lambda: _all_alive(processes)
             say(f"{len(NODES) + 1} processes on ROS domain {domain}, logs in {out / 'logs'}")
             director.wait_ready(READY)
