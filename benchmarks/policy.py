@@ -107,7 +107,9 @@ def run(options: Options, console: Console) -> Result:
             file.write(json.dumps(asdict(played)) + "\n")
             file.flush()
             advance(1, f"{'success' if played.success else 'failure'}: {played.id}")
-    return table([done[job.episode.id] for job in jobs], Bundle.load(bundle).alpha)
+    result = table([done[job.episode.id] for job in jobs], Bundle.load(bundle).alpha)
+    cache.unlink()  # kept for an interrupted run only: a new one plays everything again
+    return result
 
 
 def kept(path: Path, belongs: str) -> dict[str, Played]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_cli.console import Console, Report
+from vla_cli.console import Console, Report, finite
 from vla_cli.surroundings import versions
 from vla_uq.errors import InputError
 
@@ -63,7 +63,7 @@ def command(name: str, benchmark: Benchmark, seed: int, argv: Sequence[str] | No
         return 2
     path = options.out / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document(name, options, result), indent=1) + "\n")
+    path.write_text(json.dumps(finite(document(name, options, result)), indent=1, allow_nan=False) + "\n")
     headline = [f"{key}: {value:.4g}" for key, value in result.headline.items()]
     Console().show(Report(result.title, result.columns, result.rows, notes=["", *headline, f"written: {path}"]))
     return 0

@@ -92,7 +92,8 @@ class Console:
     def show(self, report: Report) -> None:
         """Print the report: a table for people, or one JSON object."""
         if self.as_json:
-            print(json.dumps({"title": report.title, **report.data, "rows": list(report.rows)}, default=_plain))
+            content = finite({"title": report.title, **report.data, "rows": list(report.rows)})
+            print(json.dumps(content, default=_plain, allow_nan=False))
             return
         if report.rows:
             print(render(report))
@@ -126,6 +127,15 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return str(value)
+
+
+def finite(value: Any) -> Any:
+    """The same for JSON, which has no NaN and no infinity: a number that is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

@@ -40,3 +40,22 @@ def bundle_file(given: Path | None) -> Path:
             remedy="give --bundle a file that `vla-monitor train` wrote",
         )
     return path
+
+
+def check_pair(policy: Path, bundle: Path) -> None:
+    """Check before anything starts that a bundle was calibrated for a policy.
+
+    :raises InputError: when either cannot be read, or the bundle is of another policy.
+    """
+    from vla_policy.manifest import Manifest
+    from vla_uq.bundle import Bundle
+
+    expected, found = Bundle.load(bundle).policy.fingerprint, Manifest.load(policy).fingerprint
+    if expected != found:
+        raise InputError(
+            "the bundle is of another policy",
+            where=f"{bundle}: policy.fingerprint",
+            expected=f"{found} ({policy})",
+            found=expected,
+            remedy="calibrate a bundle for this policy with: vla-monitor train",
+        )

@@ -16,11 +16,13 @@ import pytest
 from vla_cli.demo.scenarios import Planned, Scenario
 from vla_cli.episodes import SEEDS
 from vla_cli.shipped import bundle_file, policy_folder
+from vla_uq.errors import InputError
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(240)]
-SEED = SEEDS["demo"].first + 900
+SEED = SEEDS["demo"].first + 902
+"""A scene in which the alarm is far from its threshold: this is about the demo, not about the monitor."""
 PLAN = [
-    Planned(Scenario("ood_unseen_instruction", "unseen"), "put the yellow mug on the plate", SEED),
+    Planned(Scenario("ood_recoloured", "recolour"), "put the red cube in the basket", SEED),
     Planned(Scenario("kill_policy", kills="policy_node"), "put the red cube in the basket", SEED + 1),
 ]
 
@@ -41,6 +43,16 @@ def test_a_short_demo(tmp_path: Path) -> None:
     assert report.exit_code == 0, report.notes
     for name in ("timeline.png", "overlay.mp4", "report.html"):
         assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_a_process_that_refuses_its_input_ends_the_demo_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vla_cli.demo.run import run
+
+    monkeypatch.setenv("MUJOCO_GL", "nonsense")
+    with pytest.raises(InputError, match=r"_node: .*MUJOCO_GL=nonsense"):
+        run(PLAN, tmp_path, policy_folder(None), bundle_file(None), lambda line: None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,24 @@ def test_missing_weights_name_the_file(verb: str, tmp_path: Path, capsys: pytest
     more = ["--rollouts", tmp_path] if verb == "train" else []
     line = refused(capsys, verb, "--out", tmp_path / "x", "--policy", tmp_path, *more)
     assert "manifest.json" in line and "train-policy" in line
+
+
+def test_a_bundle_of_another_policy_stops_the_demo_before_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pins: the demo started all processes, waited 30 s for a supervisor that could not arm, and ended with code 1."""
+    import json
+
+    from vla_policy.manifest import FILE, WEIGHTS
+
+    policy = tmp_path / "policy"
+    shutil.copytree(WEIGHTS, policy)
+    content = json.loads((policy / FILE).read_text())
+    (policy / FILE).write_text(json.dumps({**content, "execute_steps": content["execute_steps"] + 1}))
+    line = refused(capsys, "demo", "--policy", policy, "--out", tmp_path / "out")
+    assert "policy.fingerprint" in line and not (tmp_path / "out").exists()
+    (tmp_path / "broken").write_bytes(b"no bundle")
+    assert "broken" in refused(capsys, "demo", "--bundle", tmp_path / "broken", "--out", tmp_path / "out")
 
 
 def test_no_rollouts_says_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

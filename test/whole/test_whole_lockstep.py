@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(180)]
 
+DISCOVERY = 4.0
+"""Seconds until every new process hears every other (measured: up to 2.6 s); a volatile message before that is lost."""
 TASK, SEED, INFERENCES = "put the green cube in the black bowl", 990_001, 6
 
 
@@ -39,6 +42,8 @@ def play(spawn: Any, ros: Any) -> Callable[[], list[float]]:
         ]
         idle = SupervisorState.IDLE
         ros.spin_until(lambda: states and states[-1].state == idle, 60, "the supervisor to be IDLE")
+        known = time.monotonic() + DISCOVERY
+        ros.spin_until(lambda: time.monotonic() > known, 2 * DISCOVERY)
         request = ResetScene.Request(task=TASK, seed=SEED, disturbance="none")
         assert ros.call(ResetScene, "sim_node/reset_scene", request).ok
         started = ros.call(StartEpisode, "supervisor_node/start_episode", StartEpisode.Request(instruction=TASK))

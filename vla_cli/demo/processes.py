@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds that processes have to end when they are asked to."""
-DIE_WITH_PARENT = "import ctypes, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL)"
-"""First words of every child (Linux, PR_SET_PDEATHSIG): the kernel ends it even when the demo itself is killed."""
+CHILD = """
+import ctypes, os, signal
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != {parent}:
+    os._exit(1)
+import sys
+from {module} import main
+sys.exit(main())
+"""
+"""What a child runs (Linux, PR_SET_PDEATHSIG): the kernel ends it even when the demo itself is killed; the question
+after it is for a demo that was killed before."""
 
 
 class Processes:
@@ -39,7 +48,7 @@ class Processes:
 
     def start(self, name: str, module: str, arguments: Sequence[str] = ()) -> None:
         """Run ``main()`` of a module as a process of its own."""
-        code = f"{DIE_WITH_PARENT}; import sys; from {module} import main; sys.exit(main())"
+        code = CHILD.format(parent=os.getpid(), module=module)
         self._commands[name] = [sys.executable, "-c", code, *arguments]
         self.restart(name)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vla_cli.console import Report
+from vla_cli.console import Report, finite
 
 COLUMNS = (
     "scenario", "seed", "shadow", "guarded", "alarm_step", "alarm_to_rest_ms", "takeover", "resumed",
@@ -55,16 +54,8 @@ def summary(
         "versions": dict(versions),
         "seed": seed,
     }
-    finite: dict[str, Any] = _finite(content)
-    return finite
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    clean: dict[str, Any] = finite(content)
+    return clean
 
 
 def report(outcomes: Sequence[Outcome], data: Mapping[str, Any], notes: Sequence[str]) -> Report:

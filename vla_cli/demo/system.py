@@ -11,6 +11,7 @@ from pathlib import Path
 from vla_cli.demo.director import DemoError, Director
 from vla_cli.demo.domain import private_domain
 from vla_cli.demo.processes import Processes
+from vla_uq.errors import InputError
 
 NODES = {
     "sim_node": "sim_node.driver",
@@ -23,6 +24,7 @@ NODES = {
 """Process name to the module whose ``main`` it runs."""
 RECORDER = "recorder"
 READY = 30.0
+WRONG_INPUT = 2
 
 
 @dataclass
@@ -59,6 +61,7 @@ def running(
     :param bundle: the monitor's bundle.
     :param pictures: record cameras and overlay; without, the monitor draws none, for nobody looks.
     :raises DemoError: when it does not become ready in time.
+    :raises InputError: when a process refuses what it was given (no GL, a broken file).
     """
     with private_domain() as domain:
         # This process takes part in the same graph, and must be found as the others are.
@@ -79,7 +82,11 @@ def running(
 
 
 def _all_alive(processes: Processes) -> None:
-    ended = processes.ended()
-    if ended:
-        words = "; ".join(f"{name} (exit {code}): {processes.last_words(name)}" for name, code in ended.items())
-        raise DemoError(f"ended by itself: {words}")
+    """:raises InputError: when a process refused its input (exit code 2), in its own words.
+    :raises DemoError: when one ended by itself otherwise.
+    """
+    for name, code in processes.ended().items():
+        words = processes.last_words(name)
+        if code == WRONG_INPUT:
+            raise InputError(words.removeprefix(f"{name}: "), where=name)
+        raise DemoError(f"{name} ended by itself (exit {code}): {words}")

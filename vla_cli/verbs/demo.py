@@ -37,9 +37,10 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     from vla_cli.demo.director import DemoError
     from vla_cli.demo.run import run as play
     from vla_cli.demo.scenarios import FIRST_SEED, plan
-    from vla_cli.shipped import bundle_file, policy_folder
+    from vla_cli.shipped import bundle_file, check_pair, policy_folder
 
     policy, bundle = policy_folder(args.policy), bundle_file(args.bundle)
+    check_pair(policy, bundle)
     seed = FIRST_SEED if args.seed is None else args.seed
     clear(args.out)
     started = time.monotonic()
