@@ -71,9 +71,11 @@ def _panel(panel: Axes, outcome: Outcome, histories: Mapping[str, EpisodeHistory
 def _states(panel: Axes, run: EpisodeHistory) -> None:
     from supervisor_node.states import State
 
-    ends = [time for time, _ in run.states[1:]] + [run.end]
-    for (start, state), end in zip(run.states, ends, strict=True):
-        panel.axvspan(start, end, color=COLOURS[State(state).name], lw=0, zorder=0)
+    ends = [time for time, _ in run.states[1:]] + [run.announced]
+    spans = [(start, end, State(state).name) for (start, state), end in zip(run.states, ends, strict=True)]
+    # A supervisor that was killed says nothing more: what it said last is not shown as if it still held.
+    for start, end, name in (*spans, (run.announced, run.end, State.UNKNOWN.name)):
+        panel.axvspan(start, end, color=COLOURS[name], lw=0, zorder=0)
 
 
 def _relative(score: float, threshold: float) -> float:
