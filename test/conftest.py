@@ -22,7 +22,10 @@ import yaml
 
 PATIENCE = 5.0
 """Seconds that a process has to end after SIGINT, before it is killed."""
-DIE_WITH_PARENT = "import ctypes, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL)"
+DIE_WITH_PARENT = (
+    "import ctypes, os, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL); "
+    f"os.getppid() == {os.getpid()} or os._exit(1)"  # the parent may have died before it was asked for
+)
 _DOMAINS = itertools.count(os.getpid())  # a killed publisher stays in its domain's graph for 20 s: never reuse one soon
 
 
