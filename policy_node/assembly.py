@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vla_policy.observation import Observation
 from vla_uq.errors import InputError
+from vla_uq.geometry import matrix_of_unit
 from vla_uq.wire import Array
 
 Stamp = tuple[int, int]
@@ -91,7 +92,7 @@ class ObservationAssembler:
         norm = float(np.linalg.norm(q))
         if abs(norm - 1) > 0.01:
             raise InputError("not a rotation", where="current_pose.orientation", expected="norm 1", found=norm)
-        self._streams["current_pose"].append(_Sample(stamp, now, (p, _matrix(q / norm))))
+        self._streams["current_pose"].append(_Sample(stamp, now, (p, matrix_of_unit(q / norm))))
 
     def image(self, camera: str, stamp: Stamp, image: NDArray[np.uint8], now: float) -> None:
         """Take a camera image (height, width, 3) RGB."""
@@ -152,15 +153,3 @@ def _nearest(stream: deque[_Sample], stamp: Stamp) -> _Sample:
 def _finite(values: NDArray[np.float64], where: str) -> None:
     if not np.all(np.isfinite(values)):
         raise InputError("value is not finite", where=where, found=values.tolist())
-
-
-def _matrix(q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rotation matrix of a unit quaternion (x, y, z, w)."""
-    x, y, z, w = q
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )

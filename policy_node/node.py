@@ -76,7 +76,6 @@ class PolicyNode(LifecycleNode):
             self.declare_parameter(name, default, descriptor)
         self._active = False
         self._last_inference: float | None = None
-        self._duration = math.nan
         self._fault = ""
         self._session: PolicySession
 
@@ -188,7 +187,6 @@ class PolicyNode(LifecycleNode):
             self._infer(assembled)
 
     def _infer(self, assembled: Assembled) -> None:
-        started = time.monotonic()
         decision = self._session.decide(assembled.observation)
         age = time.monotonic() - assembled.oldest
         message = replace(decision.chunk, observation_age=age).fill(ActionChunk())
@@ -197,7 +195,7 @@ class PolicyNode(LifecycleNode):
         trace = self._session.trace(decision).fill(PolicyTrace(header=message.header), Tensor)
         self._traces.publish(trace)
         self._last_inference = time.monotonic()
-        self._duration, self._fault = self._last_inference - started, ""
+        self._fault = ""
 
     def _reset(self, request: ResetPolicy.Request, response: ResetPolicy.Response) -> ResetPolicy.Response:
         """Forget everything of the episode before; an empty episode_id ends inferring until the next reset."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sim_node.bed import Bed
 from sim_node.panda import JOINTS
+from vla_uq.geometry import matrix_of_unit
 
 Vector = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ class CrispArm:
         norm = np.linalg.norm(q)
         if norm < 1e-6:
             return self._ignore("not a rotation")
-        self.bed.controller.follow_pose(p, _matrix(q / norm))
+        self.bed.controller.follow_pose(p, matrix_of_unit(q / norm))
         self._commanded = True
         return True
 
@@ -105,15 +106,3 @@ class CrispArm:
             self.bed.advance(substeps)
         else:
             self.bed.controller.advance(substeps)
-
-
-def _matrix(q: Vector) -> Vector:
-    """Rotation matrix (3, 3) of a unit quaternion (x, y, z, w)."""
-    x, y, z, w = q
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )

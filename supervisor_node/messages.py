@@ -16,11 +16,11 @@ from visualization_msgs.msg import Marker, MarkerArray
 from vla_monitor.msg import CommandRecord, EpisodeEvent, SupervisorState
 
 from supervisor_node.audit.contents import pose_of, stamp_of
-from supervisor_node.geometry import quaternion
 from supervisor_node.guards import Failure
 from supervisor_node.states import State
 from supervisor_node.table import Event
 from supervisor_node.values import Command, Happening, JointState, Pose, Snapshot, Stamp
+from vla_uq.geometry import quaternion
 
 _COLOURS = {
     State.AUTONOMOUS: (0.1, 0.8, 0.2),

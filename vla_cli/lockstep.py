@@ -16,11 +16,11 @@ from supervisor_node.announcements import MonitorAnnouncement, PolicyAnnouncemen
 from supervisor_node.arms import open_arm
 from supervisor_node.config import Config
 from supervisor_node.core import Supervisor
-from supervisor_node.geometry import matrix_of, quaternion
 from supervisor_node.states import Mode, State
 from supervisor_node.values import Command, Inputs, JointState, Outputs, Pose, Request, ResetAck, ResetOrder, Wish
 from vla_uq.contracts import Chunk, Score
 from vla_uq.errors import InputError
+from vla_uq.geometry import matrix_of, quaternion
 
 if TYPE_CHECKING:
     from policy_node.backends import PolicySpec

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from supervisor_node.announcements import PolicyAnnouncement, malformed, same_time
 from supervisor_node.arms.profile import Profile
-from supervisor_node.geometry import compose, rotation_matrix, rotation_vector, shortened
 from supervisor_node.values import Measured, Motion, Pose
 from vla_uq.contracts import Chunk, Reference, Space
+from vla_uq.geometry import compose, rotation_matrix, rotation_vector, shortened
 
 Vector = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from supervisor_node.geometry import matrix_of
 from supervisor_node.states import Label, Mode, Moment, Reason, Risk, Source, State
 from supervisor_node.values import Command, Happening, Motion, Pose, Snapshot, Stamp
 from vla_uq.contracts import Chunk, Key, Score
+from vla_uq.geometry import matrix_of
 
 Vector = NDArray[np.float64]
 

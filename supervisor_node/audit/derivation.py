@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from supervisor_node.arms.base import Arm
 from supervisor_node.audit.contents import AskedPose, SeenPose
 from supervisor_node.audit.report import Report, Violation
-from supervisor_node.geometry import rotation_vector
 from supervisor_node.states import HOLDING, Source, State
 from supervisor_node.values import Command, Measured, Motion, Pose, Stamp
 from vla_uq.contracts import Chunk, Key, Space
+from vla_uq.geometry import rotation_vector
 
 Vector = NDArray[np.float64]
 TOLERANCE = 1e-6

@@ -19,10 +19,10 @@ from supervisor_node.audit import Auditor, Content, Report
 from supervisor_node.audit.contents import Announced, AskedPose, SeenPose, SentGripper, SentJoints, SentPose
 from supervisor_node.config import Config
 from supervisor_node.core import Supervisor
-from supervisor_node.geometry import rotation_matrix, rotation_vector
 from supervisor_node.states import Label, State
 from supervisor_node.values import Command, Inputs, JointState, Outputs, Pose, Reply, Request, ResetAck, Wish
 from vla_uq.contracts import Chunk, Key, Reference, Score, Space
+from vla_uq.geometry import rotation_matrix, rotation_vector
 
 ARM = open_arm("franka_crisp_sim")
 NAMES = (*ARM.profile.joints.names, *ARM.profile.gripper.joints)

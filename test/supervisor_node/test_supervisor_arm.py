@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from supervisor_node.arms import open_arm
 from supervisor_node.arms.profile import find_profile, load_profile
-from supervisor_node.geometry import rotation_matrix
 from supervisor_node.values import Measured, Motion, Pose
 from vla_uq.contracts import Chunk, Key, Space
 from vla_uq.errors import InputError
+from vla_uq.geometry import rotation_matrix
 
 ARM = open_arm("franka_crisp_sim")
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from supervisor_node.answers import Front
 from supervisor_node.arms import open_arm
 from supervisor_node.deadman.watch import Watch
-from supervisor_node.geometry import compose, matrix_of, quaternion, rotation_matrix, rotation_vector
 from supervisor_node.gripper import GripperPass
 from supervisor_node.lease import Lease
 from supervisor_node.parameters import PARAMETERS, config_of
@@ -24,6 +23,7 @@ from supervisor_node.senses import Clock
 from supervisor_node.states import Mode, State
 from supervisor_node.values import Inputs, Pose, Reply, Request, Wish
 from vla_uq.errors import InputError
+from vla_uq.geometry import compose, matrix_of, quaternion, rotation_matrix, rotation_vector
 
 ARM = open_arm("franka_crisp_sim")
 turns = st.tuples(*[st.floats(-2.0, 2.0)] * 3).map(np.array).filter(lambda v: np.linalg.norm(v) < 3.1)

@@ -16,21 +16,18 @@ class Scenario:
     :param name: in the summary: ``nominal…``, ``ood_…`` or ``kill_…``.
     :param disturbance: of the scene, as `vla-monitor tasks` lists them.
     :param kills: the process that is killed in mid-episode, or nothing.
-    :param restores: at a takeover the operator puts the scene right and hands back to the policy; else the operator
-        finishes the task.
     :param episodes: how many, each with the next seed.
     """
 
     name: str
     disturbance: str = NOMINAL
     kills: str = ""
-    restores: bool = False
     episodes: int = 1
 
 
 SCENARIOS = (
     Scenario("nominal", episodes=5),
-    Scenario("ood_pushed", "push", restores=True, episodes=4),
+    Scenario("ood_pushed", "push", episodes=4),
     Scenario("ood_lights", "lights", episodes=2),
     Scenario("ood_unseen_instruction", "unseen", episodes=2),
     Scenario("ood_outside", "outside", episodes=2),

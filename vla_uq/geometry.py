@@ -54,7 +54,12 @@ def matrix_of(q: ArrayLike) -> Vector:
     norm = float(np.linalg.norm(q))
     if not abs(norm - 1) < 0.01:
         return np.full((3, 3), math.nan)
-    x, y, z, w = q / norm
+    return matrix_of_unit(q / norm)
+
+
+def matrix_of_unit(q: Vector) -> Vector:
+    """Rotation matrix (3, 3) of a unit quaternion (x, y, z, w), taken as it is."""
+    x, y, z, w = q
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
