@@ -74,7 +74,8 @@ def _open(m: Memory, occurrence: Occurrence) -> None:
 def _take(m: Memory, occurrence: Occurrence) -> None:
     if m.state is State.HALTING:
         _rest(m, occurrence)
-    m.hold, m.last, m.last_tick, m.step.at_once = None, None, m.now, True
+    # The hold stands until the device's first command: a takeover that ends before that must not capture it anew.
+    m.last, m.last_tick, m.step.at_once = None, m.now, True
     m.takeover_requested = False
     m.gripper.change_source()
     tell(m, Moment.TAKEOVER)

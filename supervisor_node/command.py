@@ -50,7 +50,7 @@ def _of_teleop(m: Memory, measured: Measured) -> Command | None:
     if requested is None or (m.config.lockstep and not m.lease.answers(m.senses.stamp)):
         return None
     reference = m.arm.reference(measured, m.last)
-    m.last = m.arm.follow(requested, measured, m.last)
+    m.hold, m.last = None, m.arm.follow(requested, measured, m.last)
     gripper = m.gripper.command(m.lease.gripper, measured.opening)
     return _made(m, Source.TELEOP, m.last, gripper, measured, reference, requested=requested)
 
