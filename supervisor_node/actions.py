@@ -65,7 +65,8 @@ def _ask_for_reset(m: Memory) -> None:
 
 def _open(m: Memory, occurrence: Occurrence) -> None:
     assert m.episode is not None
-    m.hold, m.last, m.last_tick, m.step.at_once = None, None, m.now, True
+    # The hold stands until the source's first command: what ends before that must not capture it anew.
+    m.last, m.last_tick, m.step.at_once = None, m.now, True
     if m.episode.resuming:
         m.gripper.change_source()
         tell(m, Moment.RESUMED, key=occurrence.key)
@@ -74,7 +75,6 @@ def _open(m: Memory, occurrence: Occurrence) -> None:
 def _take(m: Memory, occurrence: Occurrence) -> None:
     if m.state is State.HALTING:
         _rest(m, occurrence)
-    # The hold stands until the device's first command: a takeover that ends before that must not capture it anew.
     m.last, m.last_tick, m.step.at_once = None, m.now, True
     m.takeover_requested = False
     m.gripper.change_source()

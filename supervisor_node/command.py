@@ -39,7 +39,7 @@ def _of_policy(m: Memory, measured: Measured) -> Command | None:
     reference = m.arm.reference(measured, m.last)
     motion = m.arm.plan(chunk, index, measured, m.last)
     wanted = float(chunk.gripper[index]) if len(chunk.gripper) else None
-    m.last = motion
+    m.hold, m.last = None, motion
     m.gate.sent()
     gripper = m.gripper.command(wanted, measured.opening)
     return _made(m, Source.POLICY, motion, gripper, measured, reference, chunk.key, chunk.digest, index)
