@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from supervisor_node.states import Mode, Moment, Reason, Source, State
-from supervisor_node.values import Wish
+from supervisor_node.values import Inputs, Wish
 
 
 def test_start_needs_half_a_second_of_rest_and_guards(bench: Any) -> None:
@@ -188,3 +188,16 @@ def test_mode_changes_only_while_nothing_runs(bench: Any) -> None:
     bench.ask(Wish.START)
     bench.until(State.AUTONOMOUS)
     assert "AUTONOMOUS" in bench.supervisor.set_mode(Mode.SHADOW)
+
+
+def test_hold_that_stood_is_kept_when_a_takeover_ends_before_its_first_command(bench: Any) -> None:
+    bench.to(State.HALTED)
+    held = bench.commands[-1][1].motion.joints
+    bench.hold_device()
+    bench.plant.q = bench.plant.q + 1e-4  # what the arm measures now is not what it was told to hold
+    bench.feel()
+    bench.give(Inputs(requests=(bench.request(Wish.TAKE),), clock_jump="the clock jumped back"))
+    bench.until(State.HALTED)
+    bench.advance(0.2)
+    assert bench.commands[-1][1].source is Source.NONE
+    np.testing.assert_array_equal(bench.commands[-1][1].motion.joints, held)

@@ -29,6 +29,8 @@ class RolloutMeta:
     :param steps: control steps that were executed.
     :param halted: the supervisor stopped the arm in it, so it is truncated.
     :param mode: ``shadow`` (scored and recorded, nothing halted) or ``guard``.
+    :param execute_steps: actions executed between two inferences; 0 where it is not known.
+    :param step_duration: seconds from one action to the next; 0 where it is not known.
     :param extra: JSON values of the writer's own.
     """
 
@@ -41,11 +43,18 @@ class RolloutMeta:
     policy_fingerprint: str
     halted: bool = False
     mode: str = "shadow"
+    execute_steps: int = 0
+    step_duration: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nominal(self) -> bool:
         return self.disturbance == NOMINAL
+
+    @property
+    def inference_period(self) -> float:
+        """Seconds from one inference to the next; 0 where it is not known."""
+        return self.execute_steps * self.step_duration
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], where: str) -> RolloutMeta:
@@ -67,6 +76,9 @@ class RolloutMeta:
             policy_fingerprint=artefact.field(document, "policy_fingerprint", str, where),
             halted=artefact.field(document, "halted", bool, where),
             mode=mode,
+            # Stores written before these two existed lack them.
+            execute_steps=artefact.field({"execute_steps": 0, **document}, "execute_steps", int, where),
+            step_duration=float(artefact.field({"step_duration": 0.0, **document}, "step_duration", float, where)),
             extra=artefact.field(document, "extra", dict, where),
         )
 
