@@ -76,6 +76,9 @@ THINGS = {
         Thing("black bowl", "bowl", "black"),
         Thing("plate", "plate", "white"),
         Thing("basket", "basket", "wood"),
+        Thing("orange cube", "cube", "orange"),
+        Thing("purple block", "block", "purple"),
+        Thing("white mug", "mug", "white"),
     )
 }
 

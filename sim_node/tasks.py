@@ -21,7 +21,8 @@ class Goal:
 class Task:
     """One instruction on one table.
 
-    :param split: ``trained``, ``unseen`` (never trained, though each word is known) or ``two_part``.
+    :param split: ``trained``, ``unseen`` (never trained, though each word is known), ``two_part``, or ``further``: for
+        experiments that train policies of their own.
     :param drawers: travel of each drawer at the start (m).
     """
 
@@ -52,6 +53,9 @@ GROCERY = _table("red cube", "soup can", "sauce bottle", "yellow mug", "basket")
 DINNER = _table("green cube", "blue block", "black bowl", "plate", "yellow mug")
 BLOCKS = _table("red cube", "green cube", "blue block", "plate")
 OFFICE = _table("red cube", "black bowl")
+KITCHEN = _table("soup can", "sauce bottle", "plate", "black bowl")
+TOYS = _table("orange cube", "purple block", "white mug", "basket")
+PICNIC = _table("orange cube", "purple block", "plate", "black bowl")
 
 
 def _place(
@@ -67,8 +71,8 @@ def _place(
     return Task(text, things, (goal,), split, things is OFFICE, drawers)
 
 
-def _stack(what: str, target: str) -> Task:
-    return Task(f"stack the {what} on the {target}", BLOCKS, (Goal("on", what, target),))
+def _stack(what: str, target: str, things: tuple[Thing, ...] = BLOCKS, split: str = "trained") -> Task:
+    return Task(f"stack the {what} on the {target}", things, (Goal("on", what, target),), split)
 
 
 def _drawer(verb: str, which: str, split: str = "trained") -> Task:
@@ -87,7 +91,7 @@ _TASKS = (
     _place("green cube", "in", "black bowl", DINNER),
     _place("yellow mug", "on", "plate", DINNER, "unseen"),
     _stack("red cube", "green cube"),
-    Task("stack the green cube on the red cube", BLOCKS, (Goal("on", "green cube", "red cube"),), "unseen"),
+    _stack("green cube", "red cube", split="unseen"),
     _place("red cube", "on", "plate", BLOCKS),
     _drawer("open", "front drawer"),
     _drawer("open", "back drawer"),
@@ -115,6 +119,25 @@ _TASKS = (
         True,
         (("back drawer", 0.14),),
     ),
+    *(
+        _stack(what, target, split="further")
+        for what, target in (
+            ("red cube", "blue block"),
+            ("green cube", "blue block"),
+            ("blue block", "red cube"),
+            ("blue block", "green cube"),
+        )
+    ),
+    _place("blue block", "in", "black bowl", DINNER, "further"),
+    _place("red cube", "in", "black bowl", OFFICE, "further"),
+    _place("red cube", "on", "cabinet", OFFICE, "further"),
+    _place("red cube", "in", "back drawer", OFFICE, "further", (("back drawer", 0.14),)),
+    *(_place(what, "on", "plate", KITCHEN, "further") for what in ("soup can", "sauce bottle")),
+    *(_place(what, "in", "basket", TOYS, "further") for what in ("orange cube", "purple block", "white mug")),
+    *(_place(what, "on", "plate", PICNIC, "further") for what in ("orange cube", "purple block")),
+    *(_place(what, "in", "black bowl", PICNIC, "further") for what in ("orange cube", "purple block")),
+    _stack("orange cube", "purple block", PICNIC, "further"),
+    _stack("purple block", "orange cube", PICNIC, "further"),
 )
 TASKS = {task.instruction: task for task in _TASKS}
 """All tasks by instruction."""
