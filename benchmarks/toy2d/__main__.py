@@ -15,6 +15,8 @@ from vla_cli.surroundings import require
 
 STEPS = 4000
 PAIRS = 3
+FOR_FIVE = ("vfd_two_way", "vfd_one_way", "action_l2", "decu", "decu_kl", "gu", "gu_jazbec")
+"""Scores that are repeated with five members."""
 PICTURED = ("vfd_two_way", "last_layer_vfd", "action_l2", "gu")
 HEADLINE = (
     "vfd_one_way", "vfd_two_way", "last_layer_vfd", "action_l2", "gu", "decu", "ace", "entropy", "terminal_norm",
@@ -27,15 +29,16 @@ def run(options: Options, console: Console) -> Result:
     require("train")
     import torch
 
+    from benchmarks.estimators.posterior import Posteriors
+    from benchmarks.estimators.scores import SCORES, Question
     from benchmarks.toy2d import problem, table
     from benchmarks.toy2d.nets import Stack, train
-    from benchmarks.toy2d.posterior import Posteriors
-    from benchmarks.toy2d.scores import FOR_FIVE, SCORES, Question
     from benchmarks.toy2d.truth import truth_of
 
     torch.set_num_threads(1)
     data, c = problem.training_pairs(options.seed), problem.grid()
-    inside = problem.support_distance(c, data[0]) < problem.INSIDE
+    distance = problem.support_distance(c, data[0])
+    inside = distance < problem.INSIDE
     stack = Stack(range(2 * PAIRS))
     with console.progress("training members", STEPS) as advance:
         train(stack, data, steps=STEPS, seed=options.seed, progress=advance)
@@ -45,7 +48,7 @@ def run(options: Options, console: Console) -> Result:
     posteriors = {first: Posteriors(stack.member(first), data, first) for first in truths}
 
     def scored(ensemble: Stack, first: int, name: str) -> table.Scored:
-        question = Question(ensemble, c, 100 + first, data[0], posteriors[first])
+        question = Question(ensemble, c, 100 + first, posteriors[first])
         began = time.perf_counter()
         values = SCORES[name](question)
         ms = 1000 * (time.perf_counter() - began) / len(c)
@@ -60,6 +63,7 @@ def run(options: Options, console: Console) -> Result:
             if name in PICTURED:
                 pictures[name] = found[0].values
             advance(1, name)
+        rows.append(table.row("support_distance (oracle)", 0, [_support(distance, truths[0], inside)]))
         for name in FOR_FIVE:
             rows.append(table.row(name, 5, [scored(stack.select(range(5)), 0, name)]))
             advance(1, f"{name}, 5 members")
@@ -85,6 +89,13 @@ def _cheap_ensembles(console: Console, stack: Any, data: Any, scored: Any) -> li
             rows.append(table.row(f"{name}: vfd_one_way", ensemble.members, [scored(ensemble, 0, "vfd_one_way")]))
             advance(1, name)
     return rows
+
+
+def _support(distance: Any, truth: Any, inside: Any) -> Any:
+    """What a policy cannot know: how far its training data are."""
+    from benchmarks.toy2d import table
+
+    return table.Scored(distance, truth, inside, 0.0)
 
 
 def _told(advance: Advance, truth_of: Any, member: Any, c: Any, seed: int, draws: int, steps: int) -> Any:

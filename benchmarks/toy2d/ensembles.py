@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
+from benchmarks.estimators.posterior import Posteriors
 from benchmarks.toy2d.nets import DEPTH, Stack, reinitialised, train
-from benchmarks.toy2d.posterior import Posteriors
 from benchmarks.toy2d.problem import Array
 
 Data = tuple[Array, Array]

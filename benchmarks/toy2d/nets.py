@@ -23,6 +23,8 @@ class Stack(nn.Module):
     """
 
     frequencies: Tensor
+    shape = (1, 2)
+    width = WIDTH
 
     def __init__(self, seeds: Sequence[int]) -> None:
         super().__init__()

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from benchmarks.estimators.posterior import Posteriors  # noqa: E402
+from benchmarks.estimators.scores import SCORES, Question  # noqa: E402
 from benchmarks.toy2d import problem  # noqa: E402
 from benchmarks.toy2d.nets import Stack, reinitialised, train  # noqa: E402
-from benchmarks.toy2d.posterior import Posteriors  # noqa: E402
-from benchmarks.toy2d.scores import SCORES, Question  # noqa: E402
 from benchmarks.toy2d.truth import truth_of  # noqa: E402
 
 CONDITIONS = np.array([[0.3, -0.8], [1.4, 1.0]])
@@ -55,8 +55,8 @@ def test_members_with_equal_weights_do_not_disagree() -> None:
     data = problem.training_pairs(0, 300)
     stack = Stack([1, 2])
     train(stack, data, steps=20, seed=0)
-    question = Question(stack.select([0, 0]), CONDITIONS, 0, data[0], Posteriors(stack.member(0), data, 0))
-    apart = Question(stack, CONDITIONS, 0, data[0], question.posteriors)
+    question = Question(stack.select([0, 0]), CONDITIONS, 0, Posteriors(stack.member(0), data, 0))
+    apart = Question(stack, CONDITIONS, 0, question.posteriors)
     for name in ("vfd_two_way", "vfd_one_way", "decu", "action_l2_shared_noise"):
         np.testing.assert_allclose(SCORES[name](question), 0.0, atol=1e-9)
         assert (SCORES[name](apart) > 0).all()

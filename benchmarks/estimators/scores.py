@@ -10,10 +10,9 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.toy2d.nets import Stack
-from benchmarks.toy2d.posterior import Posteriors
-from benchmarks.toy2d.problem import Array, support_distance
-from benchmarks.toy2d.sampling import disagreement, last_layers, noise, paths, trace_of, velocities_at
+from benchmarks.estimators.ensemble import Ensemble
+from benchmarks.estimators.posterior import Posteriors
+from benchmarks.estimators.sampling import Array, disagreement, last_layers, noise, paths, trace_of, velocities_at
 from vla_uq.flow.quadrature import grid, log, reference
 from vla_uq.uncertainty import ace, density, gu, terminal
 from vla_uq.uncertainty.action_l2 import action_l2
@@ -23,16 +22,16 @@ from vla_uq.uncertainty.vfd import vfd
 
 @dataclass(frozen=True)
 class Question:
-    """What every score is asked: an ensemble whose member 0 acts, and the conditions (C, 2).
+    """What every score is asked: an ensemble whose member 0 acts, and the conditions (C, …).
 
-    :param training: conditions of the training data, for the oracle of its support.
+    :param motion: what the first columns of an action are, for ACE: ``absolute`` positions or ``delta``.
     """
 
-    stack: Stack
+    ensemble: Ensemble
     c: Array
     seed: int
-    training: Array
     posteriors: Posteriors
+    motion: str = "absolute"
 
 
 Score = Callable[[Question], Array]
@@ -49,23 +48,23 @@ def _vfd(
     quadrature: str = "left",
 ) -> Array:
     nodes = reference() if times is None else times
-    found = paths(q.stack, q.c, noise(q.stack.members, len(q.c), draws, q.seed, shared=shared), nodes)
-    velocities = disagreement(q.stack, q.c, found, q.stack.members if two_way else 1)
+    found = paths(q.ensemble, q.c, noise(q.ensemble, len(q.c), draws, q.seed, shared=shared), nodes)
+    velocities = disagreement(q.ensemble, q.c, found, q.ensemble.members if two_way else 1)
     kept = nodes[nodes > 0]
     return np.array([vfd(v, kept, weight=weight, quadrature=quadrature) for v in velocities])
 
 
 def _last_layer(q: Question, *, draws: int = 5, prior: float = 1.0, diagonal: bool = False) -> Array:
-    found = paths(q.stack.member(0), q.c, noise(1, len(q.c), draws, q.seed), reference())
+    found = paths(q.ensemble.member(0), q.c, noise(q.ensemble.member(0), len(q.c), draws, q.seed), reference())
     posterior = q.posteriors.diagonal(prior) if diagonal else q.posteriors.full(prior)
     kept = found.times[found.times > 0]
     return np.array([[posterior.score(one, kept) for one in each] for each in last_layers(found, len(q.c))]).mean(1)
 
 
 def _chunks(q: Question, draws: int, *, shared: bool = False) -> Array:
-    """Samples of all members, (C, M, N, 1, 2)."""
-    found = paths(q.stack, q.c, noise(q.stack.members, len(q.c), draws, q.seed, shared=shared), grid())
-    return found.final.transpose(1, 0, 2, 3)[..., None, :].astype(np.float64)
+    """Samples of all members, (C, M, N, H, A)."""
+    found = paths(q.ensemble, q.c, noise(q.ensemble, len(q.c), draws, q.seed, shared=shared), grid())
+    return found.final.swapaxes(0, 1).astype(np.float64)
 
 
 def _action_l2(q: Question, *, draws: int = 5, shared: bool = False) -> Array:
@@ -78,18 +77,18 @@ def _gu(q: Question, summary: Callable[[Array], float]) -> Array:
 
 def _decu(q: Question, *, branch: float = BRANCH) -> Array:
     nodes = np.append(grid()[grid() < branch], branch)
-    trunk = paths(q.stack.member(0), q.c, noise(1, len(q.c), 5, q.seed), nodes)
-    v = velocities_at(q.stack, q.c, trunk.states[-1, 0], branch)
-    return np.array([decu(v[:, i, :, None]) for i in range(len(q.c))])
+    trunk = paths(q.ensemble.member(0), q.c, noise(q.ensemble.member(0), len(q.c), 5, q.seed), nodes)
+    v = velocities_at(q.ensemble, q.c, trunk.states[-1, 0], branch)
+    return np.array([decu(v[:, i]) for i in range(len(q.c))])
 
 
 def _decu_kl(q: Question) -> Array:
     """PaiDE on the divergences that VFD estimates."""
-    members = q.stack.members
-    found = paths(q.stack, q.c, noise(members, len(q.c), 5, q.seed), reference())
+    members = q.ensemble.members
+    found = paths(q.ensemble, q.c, noise(q.ensemble, len(q.c), 5, q.seed), reference())
     kept = found.times[found.times > 0]
     out = []
-    for v in disagreement(q.stack, q.c, found, members):
+    for v in disagreement(q.ensemble, q.c, found, members):
         matrix = np.zeros((members, members))
         for i in range(members):
             for j in range(members):
@@ -100,12 +99,12 @@ def _decu_kl(q: Question) -> Array:
 
 
 def _ace(q: Question, *, draws: int = 32, calibrated: bool = True) -> Array:
-    places = ace.positions(_chunks(q, draws)[:, 0], "absolute")
+    places = ace.positions(_chunks(q, draws)[:, 0], q.motion)
     return ace.ace(places, np.ptp(places, axis=(0, 1, 2)) if calibrated else None)
 
 
 def _entropy(q: Question) -> Array:
-    found = paths(q.stack.member(0), q.c, noise(1, len(q.c), 5, q.seed), reference())
+    found = paths(q.ensemble.member(0), q.c, noise(q.ensemble.member(0), len(q.c), 5, q.seed), reference())
     return np.array([density.entropy(trace_of(found, 0, i)) for i in range(len(q.c))])
 
 
@@ -116,9 +115,9 @@ def _at_the_end(q: Question, summary: Callable[..., float]) -> Array:
     def field(i: int, x: Array, t: Array) -> Array:
         import torch
 
-        states = torch.from_numpy(x[:, 0]).float()
-        found = velocities_at(q.stack, q.c[i : i + 1], states, float(t[0]))[1:, 0]
-        return np.asarray(found.mean(axis=0), np.float64)[:, None]
+        states = torch.from_numpy(x.reshape(len(x), -1)).float()
+        found = velocities_at(q.ensemble, q.c[i : i + 1], states, float(t[0]))[1:, 0]
+        return np.asarray(found.mean(axis=0), np.float64)
 
     return np.array([summary(partial(field, i), chunk) for i, chunk in enumerate(chunks)])
 
@@ -153,9 +152,5 @@ SCORES: dict[str, Score] = {
     "entropy": _entropy,
     "terminal_norm": partial(_at_the_end, summary=terminal.terminal_norm),
     "mode_distance": partial(_at_the_end, summary=terminal.mode_distance),
-    "support_distance": lambda q: support_distance(q.c, q.training),
 }
-"""``support_distance`` is an oracle (the policy does not know its training data); ``entropy`` a negative control."""
-
-FOR_FIVE = ("vfd_two_way", "vfd_one_way", "action_l2", "decu", "decu_kl", "gu", "gu_jazbec")
-"""Scores that are repeated with five members."""
+"""``entropy``, of the flow's own distribution, is a negative control."""

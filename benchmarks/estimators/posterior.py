@@ -1,12 +1,12 @@
-"""Last-layer posteriors of the toy's acting member, fitted in one pass over its training data."""
+"""Last-layer posteriors of the acting member, fitted in one pass over its training data."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from benchmarks.toy2d.nets import WIDTH, Stack
-from benchmarks.toy2d.problem import Array
+from benchmarks.estimators.ensemble import Ensemble
+from benchmarks.estimators.sampling import Array
 from vla_uq.uncertainty.last_layer import LastLayerPosterior, MomentAccumulator
 
 PASSES = 8
@@ -16,21 +16,22 @@ PASSES = 8
 class Posteriors:
     """Second moments of the last hidden layer and the residual of the field, from which any prior is quick.
 
-    :param member: a stack of one.
-    :param data: its training conditions and actions, (n, 2) each.
+    :param member: an ensemble of one.
+    :param data: its training conditions (n, C) and chunks (n, H·A).
     """
 
-    def __init__(self, member: Stack, data: tuple[Array, Array], seed: int) -> None:
+    def __init__(self, member: Ensemble, data: tuple[Array, Array], seed: int) -> None:
         draw = torch.Generator().manual_seed(seed)
         c, a = (torch.from_numpy(part).float()[None] for part in data)
-        accumulator, squares = MomentAccumulator(WIDTH), []
+        accumulator, squares = MomentAccumulator(member.width), []
         for _ in range(PASSES):
-            t, z = torch.rand(c.shape[:2], generator=draw), torch.randn(c.shape, generator=draw)
+            t, z = torch.rand(a.shape[:2], generator=draw), torch.randn(a.shape, generator=draw)
             with torch.no_grad():
                 velocity, hidden = member((1 - t)[..., None] * z + t[..., None] * a, t, c)
             accumulator.add(hidden[0].numpy())
             squares.append((velocity - (a - z)).square().mean().item())
-        self._moment, self._residual, self._chunks = accumulator.moment, float(np.mean(squares)), c.shape[1]
+        self._moment, self._residual = accumulator.moment, float(np.mean(squares))
+        self._chunks, self._outputs = a.shape[1], a.shape[2]
 
     def full(self, prior: float) -> LastLayerPosterior:
         """With the full covariance."""
@@ -41,4 +42,6 @@ class Posteriors:
         return self._fit(np.diag(np.diag(self._moment)), prior)
 
     def _fit(self, moment: Array, prior: float) -> LastLayerPosterior:
-        return LastLayerPosterior.fit(moment, chunks=self._chunks, outputs=2, residual=self._residual, prior=prior)
+        return LastLayerPosterior.fit(
+            moment, chunks=self._chunks, outputs=self._outputs, residual=self._residual, prior=prior
+        )
