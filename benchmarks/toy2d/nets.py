@@ -44,9 +44,10 @@ class Stack(nn.Module):
         """(M, B, 2), (M, B), (M, B, 2) → velocity (M, B, 2) and the last hidden layer (M, B, 128)."""
         phase = t[..., None] * self.frequencies
         h = torch.cat([x, t[..., None], phase.sin(), phase.cos(), c], -1)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            h = functional.silu(torch.baddbmm(bias, h, weight))
-        return torch.baddbmm(self.biases[-1], h, self.weights[-1]), h
+        # By index: a slice of a ParameterList makes parameters of its own, which cuts substituted weights off.
+        for layer in range(DEPTH):
+            h = functional.silu(torch.baddbmm(self.biases[layer], h, self.weights[layer]))
+        return torch.baddbmm(self.biases[DEPTH], h, self.weights[DEPTH]), h
 
     def member(self, index: int) -> Stack:
         """One member alone, with its own copy of the weights."""

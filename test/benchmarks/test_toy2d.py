@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.estimators.posterior import Posteriors  # noqa: E402
 from benchmarks.estimators.scores import SCORES, Question  # noqa: E402
-from benchmarks.toy2d import problem  # noqa: E402
+from benchmarks.toy2d import ensembles, problem  # noqa: E402
+from benchmarks.toy2d.ensembles import ENSEMBLES  # noqa: E402
 from benchmarks.toy2d.nets import Stack, reinitialised, train  # noqa: E402
 from benchmarks.toy2d.truth import truth_of  # noqa: E402
 
@@ -75,3 +76,14 @@ def test_training_makes_the_flow_better_and_frozen_layers_stay() -> None:
     last = stack.weights[-1].detach().clone()
     train(stack, data, steps=5, seed=1, keep=masks)
     assert torch.equal(stack.weights[0], trunk) and not torch.equal(stack.weights[-1], last)
+
+
+@pytest.mark.parametrize("name", list(ENSEMBLES))
+def test_members_of_every_cheap_ensemble_differ(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Low-rank adapters once had no gradient, and both members stayed the base."""
+    monkeypatch.setattr(ensembles, "TUNING", 3)
+    data = problem.training_pairs(0, 300)
+    base = Stack([0])
+    pair = ENSEMBLES[name](base, data, 1)
+    question = Question(pair, CONDITIONS, 0, Posteriors(base, data, 0))
+    assert (SCORES["vfd_one_way"](question) > 0).all()
