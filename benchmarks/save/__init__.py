@@ -1,0 +1,1 @@
+"""SAVE's loop on the bed: which demonstrations, chosen how, bring the policy to which success."""
