@@ -35,9 +35,10 @@ def run(options: Options, console: Console) -> Result:
             first=Training(1200), tuning=Training(300, rate=3e-4),
         )  # fmt: skip
     names = QUICK if options.quick else tuple(STRATEGIES)
-    tasks = [t for t in (*trained, *further) if t.instruction in (*plan.known, *plan.wanted)]
+    used = (*plan.known, *plan.wanted) if options.quick else tuple(t.instruction for t in (*trained, *further))
+    tasks = [t for t in (*trained, *further) if t.instruction in used]
     folder = options.out / ("save_quick" if options.quick else "save")
-    workshop = open_workshop(folder / "workshop", tasks, demonstrations, iterations, console)
+    workshop = open_workshop(options.out / "experts", tasks, demonstrations, iterations, console)
     seeds = range(options.seed, options.seed + (QUICK_SEEDS if options.quick else SEEDS))
     runs = [Run(workshop, plan, name, seed, folder, 2) for seed in seeds for name in names]
     with console.progress("rounds", sum(one.missing for one in runs)) as advance:
