@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_uq import artefact
+from vla_uq.calibration.mondrian import PerTask
 from vla_uq.calibration.nonconformity import Nonconformity
 from vla_uq.contracts import Space
 from vla_uq.detectors import Detector, detector_from_state
@@ -85,22 +86,36 @@ class Bundle:
 
     :param detectors: name to fitted detector, in the order in which they are scored; they hold the state of the
         running episode, so two episodes at once need two loads.
+    :param nonconformity: calibrated on the episodes of all tasks.
     :param provenance: JSON values: how it was made, from what, with what result.
+    :param per_task: thresholds of single tasks, if the bundle has them.
     """
 
     policy: PolicyIdentity
     detectors: Mapping[str, Detector]
     nonconformity: Nonconformity
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    per_task: PerTask | None = None
 
     def __post_init__(self) -> None:
-        if set(self.detectors) != set(self.nonconformity.detectors):
-            raise InputError(
-                "detectors and bands differ",
-                where="bundle: detectors",
-                expected=", ".join(self.nonconformity.detectors),
-                found=", ".join(self.detectors),
-            )
+        for nonconformity in (self.nonconformity, *self._own):
+            if set(self.detectors) != set(nonconformity.detectors):
+                raise InputError(
+                    "detectors and bands differ",
+                    where="bundle: detectors",
+                    expected=", ".join(nonconformity.detectors),
+                    found=", ".join(self.detectors),
+                )
+            if nonconformity.alpha != self.alpha:
+                raise InputError("tasks differ in alpha", where="bundle: per_task", found=nonconformity.alpha)
+
+    def decide(self, task: str) -> tuple[Nonconformity, str]:
+        """What an episode of a task is judged by, and why alpha does not hold for it, or nothing."""
+        return (self.nonconformity, "") if self.per_task is None else self.per_task.decide(task, self.nonconformity)
+
+    @property
+    def _own(self) -> list[Nonconformity]:
+        return [] if self.per_task is None else list(self.per_task.own.values())
 
     @property
     def alpha(self) -> float:
@@ -108,12 +123,13 @@ class Bundle:
 
     @property
     def n_calibration(self) -> int:
-        return self.nonconformity.n_calibration
+        """Episodes behind the threshold; of the task that has fewest, where tasks have their own."""
+        return min(n.n_calibration for n in self._own or [self.nonconformity])
 
     @property
     def realised_bound(self) -> float:
-        """See :attr:`Nonconformity.realised_bound`."""
-        return self.nonconformity.realised_bound
+        """See :attr:`Nonconformity.realised_bound`; the largest of the tasks, where they have their own."""
+        return max(n.realised_bound for n in self._own or [self.nonconformity])
 
     @cached_property
     def digest(self) -> str:
@@ -173,7 +189,11 @@ class Bundle:
             for name in nonconformity.detectors
         }
         policy = _identity(artefact.field(document, "policy", dict, str(path)), f"{path}: policy")
-        return cls(policy, detectors, nonconformity, artefact.field(document, "provenance", dict, str(path)))
+        provenance, per_task = artefact.field(document, "provenance", dict, str(path)), None
+        if "per_task" in document:
+            tasks = artefact.field(document, "per_task", dict, str(path))
+            per_task = PerTask.from_state(_below(tensors, "per_task/"), tasks, f"{path}: per_task")
+        return cls(policy, detectors, nonconformity, provenance, per_task)
 
     def _content(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         states = {name: detector.state() for name, detector in self.detectors.items()}
@@ -185,7 +205,12 @@ class Bundle:
             "provenance": dict(self.provenance),
         }
         tensors = {f"detectors/{d}/{name}": value for d, (own, _) in states.items() for name, value in own.items()}
-        return document, tensors | {f"nonconformity/{name}": value for name, value in band_tensors.items()}
+        tensors |= {f"nonconformity/{name}": value for name, value in band_tensors.items()}
+        # Only where there is one: a bundle from before there was a choice keeps its digest.
+        if self.per_task is not None:
+            task_tensors, document["per_task"] = self.per_task.state()
+            tensors |= {f"per_task/{name}": value for name, value in task_tensors.items()}
+        return document, tensors
 
 
 def _digest(document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:

@@ -16,22 +16,31 @@ settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
 FEATURES, NODES, HORIZON, DIM = 6, 9, 4, 3
+DRAWS, ACTION, EXECUTE = 5, 7, 2
 
 
 def make_rollout(number: int, *, success: bool = True, **meta: Any) -> Rollout:
-    """Features and velocities of one episode; a failure's features drift from its third inference on."""
+    """What a policy was thinking in one episode; a failure's features drift from its third inference on."""
     rng = np.random.default_rng(number)
     steps = int(rng.integers(5, 12))
     features = rng.normal(size=(steps, FEATURES)).astype(np.float32)
     velocities = rng.normal(size=(steps, 1, 2, 1, NODES, HORIZON, DIM)).astype(np.float32)
     if not success:
         features[2:, 0] += 4
-    known = {"task": "put the cube on the plate", "seed": number, "disturbance": "none", "policy_fingerprint": "p1"}
+    samples = rng.normal(size=(steps, 1, DRAWS, HORIZON, ACTION)).astype(np.float32)
+    known = {
+        "task": "put the cube on the plate",
+        "seed": number,
+        "disturbance": "none",
+        "policy_fingerprint": "p1",
+        "execute_steps": EXECUTE,
+    }
     return Rollout(
         RolloutMeta(f"episode-{number:04d}", success=success, steps=6 * steps, **{**known, **meta}),
         {
             "features": features,
             "velocities": velocities,
+            "samples": samples,
             "flow_times": np.tile(np.arange(1, 10, dtype=np.float32) / 10, (steps, 1)),
         },
     )

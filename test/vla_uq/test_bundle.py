@@ -84,6 +84,51 @@ def test_round_trip(bundle: Bundle, file: Path, make_rollout: Make) -> None:
     assert [p.name for p in file.parent.iterdir()] == [file.name]
 
 
+def test_thresholds_per_task_and_the_method_survive(make_rollout: Make, tmp_path: Path) -> None:
+    tasks = ("open", "close", "lift")
+    rollouts = [make_rollout(i, task=tasks[i % 2]) for i in range(24)] + [make_rollout(99, task="lift")]
+    made = build_bundle(POLICY, [], rollouts, alpha=0.1, seed=0, detectors=[Vfd()], method="cross", per_task=True)
+    made.save(tmp_path / "b.safetensors")
+    back = Bundle.load(tmp_path / "b.safetensors")
+    assert back.digest == made.digest
+    assert (back.nonconformity.method, back.nonconformity.n_calibration) == ("cross", 25)
+    assert back.n_calibration == 12
+    assert back.realised_bound == max(n.realised_bound for n in back.per_task.own.values())
+    for task, n, why in (
+        ("open", 12, ""),
+        ("lift", 25, "task 'lift' has 1 of 9 calibration episodes: threshold of all tasks"),
+        ("dance", 25, "task 'dance' is not in the calibration: threshold of all tasks"),
+    ):
+        judge, reason = back.decide(task)
+        assert (judge.n_calibration, reason) == (n, why)
+        assert judge.threshold() == made.decide(task)[0].threshold()
+    rewrite(tmp_path / "b.safetensors", lambda d: d["per_task"]["own"][0].update(alpha=0.2))
+    with pytest.raises(InputError, match="per_task: tasks differ in alpha"):
+        Bundle.load(tmp_path / "b.safetensors")
+
+
+def test_without_thresholds_per_task_every_task_is_judged_alike(bundle: Bundle) -> None:
+    assert bundle.decide("anything") == (bundle.nonconformity, "")
+
+
+def test_a_bundle_from_before_there_was_a_choice_keeps_its_digest(bundle: Bundle, file: Path) -> None:
+    document = artefact.read_document(file, "bundle", 1)
+    assert "per_task" not in document
+    assert "method" not in document["nonconformity"]
+    shipped = Path(__file__).parents[2] / "vla_policy" / "weights" / "bundle.safetensors"
+    assert Bundle.load(shipped).digest == artefact.read_document(shipped, "bundle", 1)["digest"]
+
+
+def test_realised_bound_beside_alpha(make_rollout: Make) -> None:
+    """alpha = .1 promises .22 at n = 20, .17 at 50, .15 at 100."""
+    for n, bound in ((20, 0.22), (50, 0.17), (100, 0.15)):
+        made = build_bundle(
+            POLICY, [], [make_rollout(i) for i in range(n)], alpha=0.1, seed=0, detectors=[Vfd()], method="cross"
+        )
+        assert made.n_calibration == n
+        assert made.realised_bound == pytest.approx(bound, abs=0.005)
+
+
 def test_equal_bundles_are_equal_files(bundle: Bundle, file: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     Bundle.load(file).save(again)

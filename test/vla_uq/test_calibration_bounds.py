@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_uq.calibration.bounds import ceil_rank, order_rank, realised_bound, upper_bound
+from vla_uq.calibration.bounds import (
+    ceil_rank,
+    needed_for_alpha,
+    needed_for_bound,
+    order_rank,
+    realised_bound,
+    smallest_alpha,
+    upper_bound,
+)
 from vla_uq.errors import InputError
 
 
@@ -47,3 +55,33 @@ def test_refuses_too_few(n: int, alpha: float) -> None:
 def test_refuses_alpha_outside(alpha: float) -> None:
     with pytest.raises(InputError, match="alpha"):
         order_rank(100, alpha)
+
+
+def test_what_n_episodes_allow() -> None:
+    assert [round(smallest_alpha(n), 3) for n in (5, 9, 19, 49)] == [0.167, 0.1, 0.05, 0.02]
+    assert [needed_for_alpha(a) for a in (0.5, 0.2, 0.1, 0.05, 0.02, 1 / 6)] == [1, 4, 9, 19, 49, 5]
+
+
+@given(st.floats(0.01, 0.9))
+def test_needed_for_alpha_is_the_first_that_is_not_refused(alpha: float) -> None:
+    n = needed_for_alpha(alpha)
+    assert order_rank(n, alpha) == n
+    if n > 1:
+        with pytest.raises(InputError):
+            order_rank(n - 1, alpha)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "bound", "n"), [(0.1, 0.2, 14), (0.1, 0.15, 68), (0.1, 0.125, 348), (0.05, 0.1, 29), (0.2, 0.25, 153)]
+)
+def test_needed_for_a_bound(alpha: float, bound: float, n: int) -> None:
+    assert needed_for_bound(alpha, bound) == n
+    assert realised_bound(n, alpha) <= bound
+    assert all(realised_bound(m, alpha) > bound for m in range(needed_for_alpha(alpha), n))
+
+
+def test_no_number_of_episodes_buys_a_bound_of_alpha() -> None:
+    with pytest.raises(InputError, match=r"bound: no number of episodes is enough; expected above 0.1; found 0.1"):
+        needed_for_bound(0.1, 0.1)
+    with pytest.raises(InputError, match="alpha"):
+        needed_for_bound(1.5, 0.2)

@@ -74,6 +74,8 @@ def test_nominal_failures_are_left_out_and_counted(make_rollout: Make) -> None:
         ({"policy_fingerprint": "p2"}, "episode-0999: policy_fingerprint: .*expected p1; found p2"),
         ({"disturbance": "push"}, "episode-0999: disturbance: .*expected none; found push"),
         ({"success": None}, "episode-0999: episode has no outcome"),
+        ({"execute_steps": 5}, "episode-0999: execute_steps: .*another rate; expected 2; found 5"),
+        ({"step_duration": 0.1}, "episode-0999: step_duration: .*another rate; expected 0.05 s; found 0.1 s"),
     ],
 )
 def test_refuses_episodes_that_would_spoil_calibration(make_rollout: Make, meta: dict[str, Any], message: str) -> None:
@@ -95,9 +97,45 @@ def test_refuses_an_episode_in_both_parts(make_rollout: Make) -> None:
         build([make_rollout(7)], good)
 
 
+def test_refuses_the_same_episode_twice(make_rollout: Make) -> None:
+    with pytest.raises(InputError, match="episode-0003: episode occurs twice"):
+        build([], [*(make_rollout(i) for i in range(20)), make_rollout(3)])
+
+
+def test_a_detector_that_learns_values_needs_episodes_of_its_own(make_rollout: Make) -> None:
+    with pytest.raises(InputError, match="safe_mlp: needs training episodes"):
+        build([], [make_rollout(i) for i in range(20)], detectors=[SafeMlp()])
+
+
+def test_what_nobody_noted_passes(make_rollout: Make) -> None:
+    good = [make_rollout(i) for i in range(18)]
+    some = [make_rollout(98, execute_steps=0), make_rollout(99, extra={"cameras": ["wrist"]})]
+    assert build([], [*good, *some]).n_calibration == 14
+    with pytest.raises(InputError, match=r"episode-0100: cameras: .*; expected \['wrist'\] as in episode-0099; found"):
+        build([], [*good, *some, make_rollout(100, extra={"cameras": ["front"]})])
+
+
+def test_the_bundle_says_what_more_successes_would_buy(make_rollout: Make) -> None:
+    bundle = build([], [make_rollout(i) for i in range(20)])
+    assert (bundle.n_calibration, round(bundle.realised_bound, 3)) == (14, 0.193)
+    assert bundle.provenance["method"] == "functional"
+    rows = bundle.provenance["more_successes"]
+    assert [(row["alpha"], row["more"]) for row in rows] == [(0.1, 76), (0.1, 476), (0.05, 6)]
+    for row in rows:
+        assert row["successes"] == 20 + row["more"]
+    better = build([], [make_rollout(i) for i in range(96)])
+    assert better.realised_bound == rows[0]["bound"] <= 0.15
+    crossed = build([], [make_rollout(i) for i in range(20)], method="cross")
+    assert crossed.n_calibration == 20
+    assert crossed.provenance["method"] == crossed.nonconformity.method == "cross"
+
+
 def test_refuses_too_few_and_none(make_rollout: Make) -> None:
-    with pytest.raises(InputError, match=r"found n = 7, which allows alpha >= 0.125"):
+    with pytest.raises(
+        InputError, match=r"expected 12 for alpha 0.1; found 10, of which n = 7 .* alpha >= 0.125; record 2 more"
+    ):
         build([], [make_rollout(i) for i in range(10)])
+    assert build([], [make_rollout(i) for i in range(12)]).n_calibration == 9
     with pytest.raises(InputError, match="no nominal successes"):
         build([], [make_rollout(i, success=False) for i in range(10)])
 
@@ -110,11 +148,11 @@ def test_names_the_episode_that_cannot_be_scored(make_rollout: Make) -> None:
         build([], [*good, spoilt])
     other = make_rollout(78)
     narrow = Rollout(other.meta, {**other.tensors, "velocities": other.tensor("velocities")[..., :2]})
-    with pytest.raises(InputError, match="episode-0078: velocities: tensor has the wrong shape"):
+    with pytest.raises(InputError, match="episode-0078: velocities: episodes are a mixture"):
         build([], [*good, narrow])
 
 
 def test_names_the_tensor_that_episodes_lack(make_rollout: Make) -> None:
     bare = [Rollout(r.meta, {"features": r.tensor("features")}) for r in map(make_rollout, range(20))]
-    with pytest.raises(InputError, match="velocities: rollout lacks a tensor"):
+    with pytest.raises(InputError, match="flow_times: rollout lacks a tensor"):
         build([], bare)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_uq.evaluation.intervals import wilson
-from vla_uq.evaluation.metrics import count_alarms, roc_auc, roc_auc_within
+from vla_uq.evaluation.metrics import roc_auc, roc_auc_within
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,3 @@ def test_groups_weigh_by_their_pairs() -> None:
     failed = [True, False, True, False, False, False]
     scores = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]
     assert roc_auc_within(scores, failed, list("aabbbb"))[0] == pytest.approx(1 / 4)
-
-
-def test_alarm_counts() -> None:
-    counts = count_alarms([True, False, True, True], [False, False, True, True])
-    assert (counts.successes, counts.false_alarms, counts.failures, counts.detected) == (2, 1, 2, 2)
-    assert (counts.false_alarm_rate, counts.detection_rate) == (0.5, 1.0)
-    assert math.isnan(count_alarms([True], [True]).false_alarm_rate)

@@ -139,9 +139,11 @@ def test_other_kind_and_schema_are_named(file: Path, make_rollout: Make) -> None
 
 def test_each_wrong_field_is_named(file: Path, make_rollout: Make) -> None:
     document = dataclasses.asdict(make_rollout(1).meta)
-    wrong = [{k: v for k, v in document.items() if k != name} for name in document]
+    # Stores of before these two existed are read, too.
+    needed = [name for name in document if name not in ("execute_steps", "step_duration")]
+    wrong = [{k: v for k, v in document.items() if k != name} for name in needed]
     wrong += [{**document, name: [None]} for name in document]
-    for name, changed in zip([*document, *document], wrong, strict=True):
+    for name, changed in zip([*needed, *document], wrong, strict=True):
         artefact.write(file, "rollout", 1, changed, make_rollout(1).tensors)
         with pytest.raises(InputError, match=f"rollout-a.safetensors: {name}: "):
             read_meta(file)

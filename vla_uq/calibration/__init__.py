@@ -1,1 +1,1 @@
-"""Conformal calibration: functional bands, the monitor's one nonconformity, and what n episodes can promise."""
+"""Conformal calibration: bands and thresholds, the one nonconformity of a monitor, and what n episodes can promise."""

@@ -7,6 +7,7 @@ scatters: with k = ceil((n + 1)(1 - alpha)) the threshold's rank, it is distribu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from vla_uq.errors import InputError
 
@@ -23,11 +24,54 @@ def order_rank(n: int, alpha: float) -> int:
         raise InputError(
             "too few calibration episodes",
             where="alpha",
-            expected=f"n >= {math.ceil(1 / alpha - 1e-9) - 1} for alpha {alpha:g}",
-            found=f"n = {n}, which allows alpha >= {1 / (n + 1):.4g}",
+            expected=f"n >= {needed_for_alpha(alpha)} for alpha {alpha:g}",
+            found=f"n = {n}, which allows alpha >= {smallest_alpha(n):.4g}",
             remedy="record more nominal successes or raise alpha",
         )
     return rank
+
+
+def smallest_alpha(n: int) -> float:
+    """The smallest alpha that n calibration episodes allow."""
+    return 1 / (n + 1)
+
+
+def needed_for_alpha(alpha: float) -> int:
+    """Calibration episodes that alpha needs at least: the inverse of :func:`smallest_alpha`."""
+    return math.ceil(1 / alpha - 1e-9) - 1
+
+
+def needed_for_bound(alpha: float, bound: float, confidence: float = 0.95) -> int:
+    """Fewest calibration episodes n with ``realised_bound(n, alpha, confidence) <= bound``.
+
+    The bound does not fall steadily: it rises where one more exceedance fits under alpha, and falls from there to the
+    next such n. So the first such stretch of n that reaches the bound is found, then the first n in it.
+
+    :raises InputError: when alpha is outside (0, 1), or the bound is not above alpha: no n buys that.
+    """
+    order_rank(needed_for_alpha(alpha) if 0 < alpha < 1 else 1, alpha)
+    if not alpha < bound <= 1:
+        raise InputError("no number of episodes is enough", where="bound", expected=f"above {alpha:g}", found=bound)
+
+    def last(events: int) -> int:
+        """Largest n whose threshold has so many calibration episodes above it."""
+        return math.ceil((events + 2) / alpha - 1e-9) - 2
+
+    def first_true(low: int, high: int, holds: Callable[[int], bool]) -> int:
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if holds(middle) else (middle + 1, high)
+        return low
+
+    def reached(events: int) -> bool:
+        return upper_bound(events, last(events), confidence) <= bound
+
+    most = 1
+    while not reached(most):
+        most *= 2
+    events = first_true(0, most, reached)
+    start = last(events - 1) + 1 if events else needed_for_alpha(alpha)
+    return first_true(start, last(events), lambda n: upper_bound(events, n, confidence) <= bound)
 
 
 def ceil_rank(n: int, alpha: float) -> int:

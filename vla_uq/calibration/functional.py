@@ -21,6 +21,8 @@ from vla_uq.errors import InputError
 Floats = NDArray[np.float64]
 Curve = NDArray[np.floating[Any]]
 
+FRACTION = 0.3
+"""Share of the curves that fit a band; the others calibrate it."""
 FLOOR = 0.05
 """Smallest modulation, as a share of the curve's largest: a step at which the few fitting curves happen to agree (a
 saturated sigmoid, a score that starts at 0) must not alarm on noise."""
@@ -56,18 +58,43 @@ class Modulation:
         :param constant: one centre and one width for all steps.
         :raises InputError: with fewer than 2 curves, or values that are not finite.
         """
-        _check(curves, 2, "fitting")
+        check_curves(curves, 2, "fitting")
+        values, own = align(curves), _own(curves)
+        mean = np.array([values[own].mean()]) if constant else values.mean(axis=0)
+        return cls._around(mean, values, ceil_rank(len(curves), alpha), floor)
+
+    @classmethod
+    def leave_one_out(
+        cls, curves: Sequence[Curve], alpha: float, *, floor: float = FLOOR, constant: bool = False
+    ) -> list[Modulation]:
+        """For each curve the fit to all others.
+
+        :raises InputError: with fewer than 3 curves, or values that are not finite.
+        """
+        check_curves(curves, 3, "calibration")
+        values, own = align(curves), _own(curves)
         if constant:
-            mean = np.array([np.mean(np.concatenate([np.asarray(c, np.float64) for c in curves]))])
-            deviations = np.stack([[np.abs(np.asarray(c, np.float64) - mean).max()] for c in curves])
+            sums = _sums_of_others(np.where(own, values, 0).sum(axis=1, keepdims=True))
+            means = sums / _sums_of_others(own.sum(axis=1, keepdims=True))
         else:
-            values = align(curves)
-            mean = values.mean(axis=0)
-            deviations = np.abs(values - mean)
+            means = _sums_of_others(values) / (len(curves) - 1)
+        rank = ceil_rank(len(curves) - 1, alpha)
+        return [cls._around(mean, values, rank, floor, without=i) for i, mean in enumerate(means)]
+
+    @classmethod
+    def _around(cls, mean: Floats, values: Floats, rank: int, floor: float, without: int | None = None) -> Modulation:
+        """The envelope of the ``rank`` curves (all, if there are fewer) that deviate least from a given centre.
+
+        :param values: (n, T), aligned.
+        :param without: a row that is not asked.
+        """
+        deviations = np.abs(values - mean)
         worst = deviations.max(axis=1)
-        rank = ceil_rank(len(curves), alpha)
-        kept = worst <= np.sort(worst)[min(rank, len(worst)) - 1]
-        envelope = deviations[kept].max(axis=0)
+        if without is not None:
+            worst[without] = np.inf
+        rank = min(rank, len(worst) - (without is not None))
+        kept = deviations[worst <= np.partition(worst, rank - 1)[rank - 1]]
+        envelope = kept.max(axis=0) if len(mean) > 1 else np.array([kept.max()])
         # Without any spread the scale is the smallest one at which float32 scores still differ.
         least = max(floor * envelope.max(), 1e-6 * np.abs(mean).max(), 1e-8)
         return cls(mean, np.maximum(envelope, least))
@@ -102,13 +129,13 @@ class FunctionalBand:
         :raises InputError: when there are too few, naming the smallest alpha that they allow, or values are not finite.
         """
         rank = order_rank(len(curves), alpha)
-        _check(curves, 1, "calibration")
+        check_curves(curves, 1, "calibration")
         worst = sorted(float(modulation.standardise(c).max()) for c in curves)
         return cls(modulation, worst[rank - 1], alpha, len(curves))
 
     @classmethod
     def fit(
-        cls, curves: Sequence[Curve], alpha: float, seed: int, *, fraction: float = 0.3, floor: float = FLOOR
+        cls, curves: Sequence[Curve], alpha: float, seed: int, *, fraction: float = FRACTION, floor: float = FLOOR
     ) -> FunctionalBand:
         """Split the curves with the given seed, fit the modulation on ``fraction`` of them, calibrate on the rest.
 
@@ -137,14 +164,37 @@ def split(n: int, seed: int, fraction: float) -> tuple[list[int], list[int]]:
     if n < 3:
         raise InputError("too few calibration episodes", where="calibration", expected="at least 3", found=n)
     order = np.random.default_rng(seed).permutation(n).tolist()
-    cut = min(max(2, int(fraction * n)), n - 1)
+    cut = fitting_size(n, fraction)
     return order[:cut], order[cut:]
 
 
-def _check(curves: Sequence[Curve], least: int, part: str) -> None:
+def fitting_size(n: int, fraction: float) -> int:
+    """How many of n >= 3 episodes :func:`split` gives to fitting."""
+    return min(max(2, int(fraction * n)), n - 1)
+
+
+def check_curves(curves: Sequence[Curve], least: int, part: str) -> None:
+    """Refuse what no band can be made from.
+
+    :raises InputError: with fewer curves than ``least``, an empty one, or a value that is not finite.
+    """
     if len(curves) < least or any(len(c) < 1 for c in curves):
         raise InputError(
             "too few curves", where=f"{part} part", expected=f"at least {least}, none empty", found=len(curves)
         )
     if not all(np.isfinite(c).all() for c in curves):
         raise InputError("a score is not finite", where=f"{part} part")
+
+
+def _own(curves: Sequence[Curve]) -> NDArray[np.bool_]:
+    """Which values of :func:`align` are the curves' own, (n, T)."""
+    lengths = np.array([len(c) for c in curves])
+    return np.asarray(np.arange(lengths.max()) < lengths[:, None])
+
+
+def _sums_of_others(values: NDArray[Any]) -> NDArray[Any]:
+    """For each row the sum of all other rows; not the total less the row, which one huge row would spoil."""
+    others = np.zeros_like(values)
+    others[1:] += np.cumsum(values, axis=0)[:-1]
+    others[:-1] += np.cumsum(values[::-1], axis=0)[::-1][1:]
+    return others

@@ -12,7 +12,6 @@ guaranteed there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,31 +21,10 @@ from numpy.typing import NDArray
 
 from vla_uq.artefact import field
 from vla_uq.calibration.bounds import order_rank, realised_bound
-from vla_uq.calibration.functional import FLOOR, Curve, Floats, Modulation, split
+from vla_uq.calibration.functional import FLOOR, FRACTION, Floats, Modulation
+from vla_uq.calibration.methods import FUNCTIONAL, METHODS, Calibration, prepare
+from vla_uq.calibration.variant import Scores, Variant
 from vla_uq.errors import InputError
-
-Modulations = Mapping[str, Modulation]
-
-
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """A modulation for each detector, and the threshold of their maximum."""
-
-    modulations: Modulations
-    threshold: float
-
-    def combine(self, scores: Mapping[str, Curve], first: int = 0) -> Floats:
-        """Largest standardised score of each of the consecutive steps that begin at ``first``, (T,).
-
-        NaN where any score is not finite: such a step passes nowhere.
-
-        :raises InputError: when the detectors' curves differ in length.
-        """
-        lengths = {name: len(scores[name]) for name in self.modulations}
-        if len(set(lengths.values())) > 1:
-            raise InputError("detectors scored different numbers of steps", where="scores", found=lengths)
-        parts = np.stack([m.standardise(scores[name], first) for name, m in self.modulations.items()])
-        return np.where(np.isfinite(parts).all(axis=0), parts.max(axis=0), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +32,9 @@ class Nonconformity:
     """The monitor's decision: detectors' scores in, one number and its threshold out.
 
     :param n_fit: episodes that the bands were fitted to.
-    :param n_calibration: other episodes, that the thresholds were calibrated on.
+    :param n_calibration: episodes that the thresholds were calibrated on; none of the former, unless ``method`` says
+        otherwise.
+    :param method: one of :data:`vla_uq.calibration.methods.METHODS`, where it says what alpha means for each.
     """
 
     varying: Variant
@@ -62,38 +42,40 @@ class Nonconformity:
     alpha: float
     n_fit: int
     n_calibration: int
+    method: str = FUNCTIONAL
 
     @classmethod
     def fit(
         cls,
-        episodes: Sequence[Mapping[str, Curve]],
+        episodes: Sequence[Scores],
         alpha: float,
         seed: int,
         *,
-        fraction: float = 0.3,
+        method: str = FUNCTIONAL,
+        fraction: float = FRACTION,
         floor: float = FLOOR,
     ) -> Nonconformity:
         """Fit bands and thresholds to nominal successes.
 
         :param episodes: for each episode, detector name to its scores (T,).
-        :param fraction: share of the episodes for the bands; the rest is for the thresholds.
+        :param fraction: share of the episodes for the bands, where the method splits; the rest is for the thresholds.
         :raises InputError: when there are too few episodes, naming the smallest alpha that they allow, when episodes
             differ in their detectors, or a score is not finite.
         """
-        fitting, held_out = split(len(episodes), seed, fraction)
-        order_rank(len(held_out), alpha)
-        names = list(episodes[0])
-        if not names or any(set(e) != set(names) for e in episodes):
-            raise InputError("episodes differ in their detectors", where="calibration", expected=", ".join(names))
+        calibrations = prepare(method, episodes, alpha, seed, fraction=fraction, floor=floor)
+        return cls.calibrate(calibrations, calibrations[0].members, alpha, method)
 
-        def variant(constant: bool) -> Variant:
-            modulations = {
-                name: Modulation.fit([episodes[i][name] for i in fitting], alpha, floor=floor, constant=constant)
-                for name in names
-            }
-            return _calibrate(modulations, [episodes[i] for i in held_out], alpha)
+    @classmethod
+    def calibrate(
+        cls, calibrations: tuple[Calibration, Calibration], members: Sequence[int], alpha: float, method: str
+    ) -> Nonconformity:
+        """Calibrate fitted bands on some of the episodes that can.
 
-        return cls(variant(False), variant(True), alpha, len(fitting), len(held_out))
+        :param calibrations: of the varying and of the constant variant, see :func:`prepare`.
+        :raises InputError: when the members are too few for alpha.
+        """
+        varying, constant = (c.variant(members, alpha) for c in calibrations)
+        return cls(varying, constant, alpha, calibrations[0].n_fit, len(members), method)
 
     @property
     def detectors(self) -> tuple[str, ...]:
@@ -101,7 +83,10 @@ class Nonconformity:
 
     @property
     def realised_bound(self) -> float:
-        """False-alarm rate that this calibration stays below with 95 % confidence (it is alpha only on average)."""
+        """False-alarm rate that this calibration stays below with 95 % confidence (it is alpha only on average).
+
+        A theorem for methods that split, an approximation for ``cross``.
+        """
         return realised_bound(self.n_calibration, self.alpha)
 
     def threshold(self, *, constant: bool = False) -> float:
@@ -118,7 +103,7 @@ class Nonconformity:
         self._check_names(scores)
         return float(self._variant(constant).combine({n: np.array([s]) for n, s in scores.items()}, step)[0])
 
-    def curve(self, scores: Mapping[str, Curve], *, constant: bool = False) -> Floats:
+    def curve(self, scores: Scores, *, constant: bool = False) -> Floats:
         """:meth:`value` of all steps of an episode, (T,).
 
         :raises InputError: as :meth:`value`.
@@ -126,15 +111,14 @@ class Nonconformity:
         self._check_names(scores)
         return self._variant(constant).combine(scores)
 
-    def alarm_step(self, scores: Mapping[str, Curve], *, constant: bool = False) -> int | None:
+    def alarm_step(self, scores: Scores, *, constant: bool = False) -> int | None:
         """First step of an episode that does not pass, or None."""
         passes = self.curve(scores, constant=constant) <= self.threshold(constant=constant)
         return None if passes.all() else int(np.argmin(passes))
 
     def detector_thresholds(self, step: int, *, constant: bool = False) -> dict[str, float]:
         """For display: the score of each detector at which it alone would reach the threshold at this step."""
-        variant = self._variant(constant)
-        return {name: m.level(variant.threshold, step) for name, m in variant.modulations.items()}
+        return self._variant(constant).levels(step)
 
     def state(self) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
         """Named tensors and JSON values, for the bundle."""
@@ -143,14 +127,15 @@ class Nonconformity:
             thresholds[kind] = variant.threshold
             for name, m in variant.modulations.items():
                 tensors[f"{kind}/{name}/mean"], tensors[f"{kind}/{name}/scale"] = m.mean, m.scale
-        config = {
+        config: dict[str, Any] = {
             "alpha": self.alpha,
             "n_fit": self.n_fit,
             "n_calibration": self.n_calibration,
             "detectors": list(self.detectors),
             "thresholds": thresholds,
         }
-        return tensors, config
+        # Bundles from before there was a choice say nothing of it, and keep their digest.
+        return tensors, config if self.method == FUNCTIONAL else {**config, "method": self.method}
 
     @classmethod
     def from_state(
@@ -168,7 +153,10 @@ class Nonconformity:
             variants[kind] = Variant(modulations, field(thresholds, kind, float, f"{where}: thresholds"))
         alpha, n = field(config, "alpha", float, where), field(config, "n_calibration", int, where)
         order_rank(n, alpha)
-        return cls(variants["varying"], variants["constant"], alpha, field(config, "n_fit", int, where), n)
+        method = field({"method": FUNCTIONAL, **config}, "method", str, where)
+        if method not in METHODS:
+            raise InputError("is unknown", where=f"{where}: method", expected=", ".join(METHODS), found=method)
+        return cls(variants["varying"], variants["constant"], alpha, field(config, "n_fit", int, where), n, method)
 
     def _variant(self, constant: bool) -> Variant:
         return self.constant if constant else self.varying
@@ -181,13 +169,6 @@ class Nonconformity:
                 expected=", ".join(self.detectors),
                 found=", ".join(scores) or "none",
             )
-
-
-def _calibrate(modulations: Modulations, episodes: Sequence[Mapping[str, Curve]], alpha: float) -> Variant:
-    values = sorted(float(Variant(modulations, math.inf).combine(e).max()) for e in episodes)
-    if not all(map(math.isfinite, values)):
-        raise InputError("a score is not finite", where="calibration part")
-    return Variant(modulations, values[order_rank(len(values), alpha) - 1])
 
 
 def _modulation(tensors: Mapping[str, NDArray[Any]], name: str, where: str) -> Modulation:

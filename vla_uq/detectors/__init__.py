@@ -5,14 +5,71 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vla_uq.detectors.ace import Ace
 from vla_uq.detectors.base import Detector, Progress, Tensors
+from vla_uq.detectors.cluster_entropy import ClusterEntropy
+from vla_uq.detectors.controls import Counter, Difficulty
+from vla_uq.detectors.fiper import RndOeAndAce, RndOeOrAce
+from vla_uq.detectors.knn import CosineKnn, EuclideanKnn
+from vla_uq.detectors.logpzo import LogpZo
+from vla_uq.detectors.mahalanobis import Mahalanobis
+from vla_uq.detectors.pca_kmeans import PcaKmeans
+from vla_uq.detectors.rnd import Rnd
+from vla_uq.detectors.rnd_oe import RndOe
+from vla_uq.detectors.safe_lstm import SafeLstm, SafeLstmTraining
 from vla_uq.detectors.safe_mlp import SafeMlp, SafeTraining
+from vla_uq.detectors.stac import Stac, StacMedian, StacSingle
+from vla_uq.detectors.tokens import TokenAvgEntropy, TokenAvgProb, TokenMaxEntropy, TokenMaxProb
+from vla_uq.detectors.variance import GripperVariance, RotationVariance, TotalVariance, TranslationVariance
 from vla_uq.detectors.vfd import Vfd
 from vla_uq.errors import InputError
 
-__all__ = ["DETECTORS", "Detector", "Progress", "SafeMlp", "SafeTraining", "Tensors", "Vfd", "detector_from_state"]
+__all__ = [
+    "DETECTORS",
+    "Ace",
+    "ClusterEntropy",
+    "CosineKnn",
+    "Counter",
+    "Detector",
+    "Difficulty",
+    "EuclideanKnn",
+    "GripperVariance",
+    "LogpZo",
+    "Mahalanobis",
+    "PcaKmeans",
+    "Progress",
+    "Rnd",
+    "RndOe",
+    "RndOeAndAce",
+    "RndOeOrAce",
+    "RotationVariance",
+    "SafeLstm",
+    "SafeLstmTraining",
+    "SafeMlp",
+    "SafeTraining",
+    "Stac",
+    "StacMedian",
+    "StacSingle",
+    "Tensors",
+    "TokenAvgEntropy",
+    "TokenAvgProb",
+    "TokenMaxEntropy",
+    "TokenMaxProb",
+    "TotalVariance",
+    "TranslationVariance",
+    "Vfd",
+    "detector_from_state",
+]
 
-DETECTORS: Mapping[str, type[Detector]] = {detector.name: detector for detector in (Vfd, SafeMlp)}
+KINDS: tuple[type[Detector], ...] = (
+    *(Vfd, SafeMlp, SafeLstm),
+    *(TokenMaxProb, TokenAvgProb, TokenMaxEntropy, TokenAvgEntropy),
+    *(Mahalanobis, EuclideanKnn, CosineKnn, PcaKmeans, Rnd, LogpZo),
+    *(TotalVariance, TranslationVariance, RotationVariance, GripperVariance, ClusterEntropy),
+    *(Stac, StacMedian, StacSingle, Ace, RndOe, RndOeAndAce, RndOeOrAce),
+    *(Counter, Difficulty),
+)
+DETECTORS: Mapping[str, type[Detector]] = {detector.name: detector for detector in KINDS}
 
 
 def detector_from_state(name: str, tensors: Tensors, config: Mapping[str, Any], where: str = "") -> Detector:

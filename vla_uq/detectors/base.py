@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_uq.detectors.aggregate import Aggregator
+from vla_uq.detectors.aggregate import Aggregator, aggregate
 from vla_uq.errors import InputError
 from vla_uq.rollouts.store import Rollout
 
@@ -21,12 +21,16 @@ Progress = Callable[[int, int, str], None]
 class Detector(Protocol):
     """Scores a policy's inferences; higher means more likely to fail.
 
-    ``update`` on the steps of an episode after a ``reset`` gives the same numbers as ``score`` on the whole of it.
+    ``update`` on the steps of an episode after a ``reset`` gives the same numbers as ``score`` on the whole of it, to
+    1e-6.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
-    needs: ClassVar[tuple[str, ...]]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The tensors of a trace that it scores."""
 
     def fit(self, rollouts: Iterable[Rollout], progress: Progress | None = None) -> None:
         """Learn from episodes.
@@ -59,12 +63,12 @@ class Detector(Protocol):
 
 
 class StreamingDetector(ABC):
-    """A detector that scores each step by itself and aggregates over the episode.
+    """A detector that scores each step and aggregates over the episode.
 
-    :param aggregator: ``none``, ``cumsum`` or ``running_mean``.
+    :param aggregator: one of :data:`vla_uq.detectors.aggregate.RULES`.
     """
 
-    needs: ClassVar[tuple[str, ...]]
+    needs: tuple[str, ...]
 
     def __init__(self, aggregator: str) -> None:
         self._running = Aggregator(aggregator)
@@ -75,7 +79,16 @@ class StreamingDetector(ABC):
 
     @abstractmethod
     def step(self, tensors: Tensors) -> float:
-        """The score of one inference by itself; may be NaN, raises as :meth:`Detector.update`."""
+        """The score of the next inference, not aggregated; may be NaN, raises as :meth:`Detector.update`."""
+
+    def episode(self, tensors: Tensors) -> NDArray[np.float64]:
+        """:meth:`step` of all inferences of an episode, (T,), from tensors with a leading axis T.
+
+        One after the other here; a detector overrides it where all at once is quicker, or where ``step`` remembers
+        the running episode, which this must leave alone.
+        """
+        length = min(len(value) for value in tensors.values())
+        return np.array([self.step({name: value[t] for name, value in tensors.items()}) for t in range(length)])
 
     def reset(self) -> None:
         """Begin an episode."""
@@ -86,12 +99,10 @@ class StreamingDetector(ABC):
         return self._running.push(self.step(tensors))
 
     def score(self, rollout: Rollout) -> NDArray[np.float64]:
-        """See :meth:`Detector.score`. Goes step by step, so that it equals streaming bit for bit."""
+        """See :meth:`Detector.score`."""
         tensors = {name: rollout.tensor(name) for name in self.needs}
-        running = Aggregator(self.aggregator)
-        length = min(len(value) for value in tensors.values())
         try:
-            return np.array([running.push(self.step({n: v[t] for n, v in tensors.items()})) for t in range(length)])
+            return aggregate(self.aggregator, self.episode(tensors))
         except InputError as error:
             raise error.at(rollout.meta.episode_id) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -13,7 +12,10 @@ from vla_uq.artefact import field
 from vla_uq.detectors.base import Progress, StreamingDetector, Tensors, take
 from vla_uq.errors import InputError
 from vla_uq.rollouts.store import Rollout
-from vla_uq.uncertainty.vfd import vfd
+from vla_uq.uncertainty.vfd import Field, Floats, contributions
+
+TOLERANCE = 1e-5
+"""By how much flow times may differ from those that were fitted to."""
 
 
 class Vfd(StreamingDetector):
@@ -30,7 +32,7 @@ class Vfd(StreamingDetector):
 
     name: ClassVar[str] = "vfd"
     version: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ("velocities", "flow_times")
+    needs: tuple[str, ...] = ("velocities", "flow_times")
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class Vfd(StreamingDetector):
             raise InputError("no rollouts to fit to", where=self.name)
         velocities = take({"velocities": first.tensor("velocities")[0]}, "velocities", (None,) * 6)
         times = take({"flow_times": first.tensor("flow_times")[0]}, "flow_times", (velocities.shape[3],))
-        vfd(velocities, times, weight=self.weight, quadrature=self.quadrature, steps=self.steps)
+        self._measure(velocities[None], times)
         self._shape, self._times = velocities.shape, times.astype(np.float32)
         if progress is not None:
             progress(1, 1, self.name)
@@ -63,11 +65,32 @@ class Vfd(StreamingDetector):
         """VFD of one inference by itself; NaN when the fields are not finite."""
         velocities = take(tensors, "velocities", self._shape)
         times = take(tensors, "flow_times", (velocities.shape[3],))
-        if not (np.isfinite(velocities).all() and np.isfinite(times).all()):
-            return math.nan
-        if self._times is not None and not np.allclose(times, self._times, rtol=0.0, atol=1e-5):
-            raise InputError("differ from the calibrated ones", where="flow_times", expected=self._times, found=times)
-        return vfd(velocities, times, weight=self.weight, quadrature=self.quadrature, steps=self.steps)
+        return float(self._scores(velocities[None], times[None])[0])
+
+    def episode(self, tensors: Tensors) -> Floats:
+        """See :meth:`StreamingDetector.episode`."""
+        velocities = take(tensors, "velocities", (None, *self._shape))
+        times = take(tensors, "flow_times", (len(velocities), velocities.shape[4]))
+        return self._scores(velocities, times)
+
+    def _scores(self, velocities: Field, times: Field) -> Floats:
+        """VFD of T inferences, (T,)."""
+        values = np.full(len(velocities), np.nan)
+        usable = np.isfinite(velocities).all(axis=(1, 2, 3, 4, 5, 6)) & np.isfinite(times).all(axis=1)
+        if not usable.any():
+            return values
+        nodes = times[usable][0] if self._times is None else self._times
+        off = np.abs(times[usable] - nodes).max(axis=1) > TOLERANCE
+        if off.any():
+            found = times[usable][off][0]
+            raise InputError("differ from the calibrated ones", where="flow_times", expected=nodes, found=found)
+        values[usable] = self._measure(velocities[usable], nodes)
+        return values
+
+    def _measure(self, velocities: Field, times: Field) -> Floats:
+        parts = contributions(velocities, times, weight=self.weight, quadrature=self.quadrature, steps=self.steps)
+        total: Floats = parts.sum(axis=(-2, -1))
+        return total
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See :meth:`Detector.state`.
@@ -98,6 +121,6 @@ class Vfd(StreamingDetector):
         detector._shape = tuple(shape)
         times = take(tensors, "flow_times", (shape[3],))
         # Refuse at loading what would otherwise fail at the first score.
-        vfd(np.zeros(shape, np.float32), times, weight=detector.weight, quadrature=detector.quadrature, steps=steps)
+        detector._measure(np.zeros((1, *shape), np.float32), times)
         detector._times = times.astype(np.float32)
         return detector

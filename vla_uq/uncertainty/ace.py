@@ -8,6 +8,7 @@ which frees the score of its scale and of most of its information.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Literal, get_args
 
 import numpy as np
@@ -60,7 +61,8 @@ def ace(places: Floats, ranges: Floats | None = None) -> Floats:
     by_action = np.moveaxis(places, -2, -3)  # (..., H, draw, 3)
     low, high = by_action.min(axis=-2, keepdims=True), by_action.max(axis=-2, keepdims=True)
     cells = np.floor((by_action - low + BUFFER * (high - low)) / cell_size(extent)[..., None, None, :])
-    # The share of draws in the cell of each draw: averaging its logarithm over draws is the sum over cells of p log p.
-    together = (cells[..., :, None, :] == cells[..., None, :, :]).all(axis=-1)
-    entropy: Floats = -np.log2(together.mean(axis=-1)).mean(axis=(-2, -1))
-    return entropy + 0.0  # no negative zero
+    together = reduce(np.logical_and, (c[..., :, None] == c[..., None, :] for c in np.moveaxis(cells, -1, 0)))
+    # The draws in the cell of each draw: averaging the logarithm of their share is the sum over cells of p log p.
+    company = np.count_nonzero(together, axis=-1)
+    entropy: Floats = np.log2(cells.shape[-2] / company).mean(axis=(-2, -1))
+    return entropy

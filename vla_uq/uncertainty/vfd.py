@@ -29,7 +29,7 @@ def vfd(
     steps: int | None = None,
     dims: int | None = None,
 ) -> float:
-    """VFD of one inference: the sum of :func:`contributions`, which see."""
+    """VFD of one inference: the sum of its :func:`contributions`, which see."""
     parts = contributions(velocities, flow_times, weight=weight, quadrature=quadrature, steps=steps, dims=dims)
     return float(parts.sum())
 
@@ -43,12 +43,12 @@ def contributions(
     steps: int | None = None,
     dims: int | None = None,
 ) -> Floats:
-    """What each action step and each dimension adds to the VFD, (H, A); sum over an axis for either alone.
+    """What each action step and each dimension adds to the VFD, (..., H, A); sum over an axis for either alone.
 
-    :param velocities: (actor, member, draw, node, H, A): field of every member on the paths of the actors, which are
-        the first members. One actor makes the one-way VFD (mean over the other members); as many actors as members
+    :param velocities: (..., actor, member, draw, node, H, A): field of every member on the paths of the actors, which
+        are the first members. One actor makes the one-way VFD (mean over the other members); as many actors as members
         the two-way one (mean over ordered pairs, hence symmetric). The mean over draws is taken in both.
-    :param flow_times: (node,) ascending in [0, 1), t = 0 at noise.
+    :param flow_times: (node,) ascending in [0, 1), t = 0 at noise; the same for all inferences.
     :param weight: ``kl`` or ``uniform``; the node t = 0 has weight zero under ``kl`` and may be left out.
     :param quadrature: ``left`` or ``log``.
     :param steps: only the first so many actions of the chunk (those that will be executed).
@@ -57,29 +57,27 @@ def contributions(
     """
     v = np.asarray(velocities)
     times = np.asarray(flow_times)
-    if v.ndim != 6 or not 1 <= v.shape[0] <= v.shape[1] or v.shape[1] < 2 or 0 in v.shape:
+    if v.ndim < 6 or not 1 <= v.shape[-6] <= v.shape[-5] or v.shape[-5] < 2 or 0 in v.shape:
         raise InputError(
             "velocities have the wrong shape",
             where="velocities",
-            expected="(actor, member, draw, node, H, A), 2 members or more, no more actors than members",
+            expected="(..., actor, member, draw, node, H, A), 2 members or more, no more actors than members",
             found=v.shape,
         )
-    if times.shape != (v.shape[3],):
-        raise InputError(
-            "one time a node is needed", where="flow_times", expected=f"({v.shape[3]},)", found=times.shape
-        )
-    for name, size, limit in (("steps", steps, v.shape[4]), ("dims", dims, v.shape[5])):
+    actors, members, draws, nodes, horizon, width = v.shape[-6:]
+    if times.shape != (nodes,):
+        raise InputError("one time a node is needed", where="flow_times", expected=f"({nodes},)", found=times.shape)
+    for name, size, limit in (("steps", steps, horizon), ("dims", dims, width)):
         if size is not None and not 1 <= size <= limit:
             raise InputError("outside the chunk", where=name, expected=f"1 to {limit}", found=size)
     v = v[..., slice(steps), slice(dims)]
     if v.dtype.itemsize < 4:
         v = v.astype(np.float32)
-    actors, members, draws = v.shape[:3]
-    total = np.zeros(v.shape[3:])
-    for actor in range(actors):
-        # Differences at the precision of the fields, sums in double: near t = 1 the weights are large.
-        gap = (v[actor] - v[actor, actor]).astype(np.float64)
-        total += np.einsum("mdkha,mdkha->kha", gap, gap)
     node_weights = weights(times, quadrature, weight)
-    parts: Floats = np.tensordot(node_weights, total, 1) / (actors * (members - 1) * draws)
-    return parts
+    parts = np.zeros((*v.shape[:-6], *v.shape[-2:]))
+    for actor in range(actors):
+        fields = v[..., actor, :, :, :, :, :]
+        # Differences at the precision of the fields, sums in double: near t = 1 the weights are large.
+        gap = (fields - fields[..., actor : actor + 1, :, :, :, :]).astype(np.float64)
+        parts += np.einsum("...mdkha,...mdkha,k->...ha", gap, gap, node_weights)
+    return parts / (actors * (members - 1) * draws)
