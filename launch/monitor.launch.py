@@ -61,7 +61,9 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "weights", default_value="", description="the policy's weights; empty: the shipped ones"
             ),
-            DeclareLaunchArgument("back_end", default_value="", description="how the policy is run; empty: onnx"),
+            DeclareLaunchArgument(
+                "back_end", default_value="", description="how the policy is run; empty: as its weights say"
+            ),
             DeclareLaunchArgument(
                 "mode", default_value="", description="guard: alarms halt the arm; shadow: alarms are only recorded"
             ),

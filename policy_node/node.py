@@ -38,9 +38,11 @@ from vla_uq.images import decode
 MOST_PIXELS = 4096
 PARAMETERS: dict[str, tuple[Any, ...]] = {
     "autostart": (True, "configure and activate at start, without a lifecycle manager"),
-    "back_end": ("onnx", "registered name of the back end: " + ", ".join(backends.BACKENDS)),
+    "back_end": ("", "registered name of the back end; empty: the one that the weights name"),
     "weights": ("", "folder of the policy's weights; empty: the policy that ships"),
     "device": ("cpu", "cpu or cuda"),
+    "draws": (1, "chunks sampled for the trace; 1: the executed one alone, without the tensor samples", 1, 64),
+    "last_layer": (False, "whether the trace carries the last hidden layer, where the back end has one"),
     "seed": (-1, "seed of the sampling noise, read at each reset; -1: from entropy", -1, 2**63 - 1),
     "lockstep": (False, "infer by the observations' stamps: the robot waits for every command"),
     "tolerance": (
@@ -89,7 +91,10 @@ class PolicyNode(LifecycleNode):
         """Open the policy and the topics."""
         weights = self._value("weights") or WEIGHTS
         try:
-            backend = backends.load(self._value("back_end"), weights, device=self._value("device"))
+            # Only what was asked for: not every back end has every option.
+            options = {name: self._value(name) for name in ("draws", "last_layer")}
+            asked = {name: value for name, value in options.items() if value != PARAMETERS[name][0]}
+            backend = backends.load(self._value("back_end"), weights, device=self._value("device"), **asked)
         except InputError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE

@@ -6,21 +6,30 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vla_uq.errors import InputError
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 SCHEMA = 1
+FLOW, TOKENS = "onnx", "tokens"
+"""Back ends that manifests are written for."""
 FILE = "manifest.json"
 WEIGHTS = Path(__file__).parent / "weights"
 """The policy that ships."""
+TOKEN_WEIGHTS = Path(__file__).parent / "weights_tokens"
+"""Its autoregressive variant, which ships for the token scores."""
 ACTION_SCALE = (0.6, 0.6, 0.6, 0.15, 0.15, 0.15, 1.0)
 """The normaliser, one for all members: action = normalised × scale."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """:param files: file name to SHA-256.
+    """What every policy's manifest says.
+
+    :param files: file name to SHA-256.
     :param feature_slice: the part of a context that belongs to the monitor's features.
     :param position_step: metres of displacement at |action| = 1; ``rotation_step`` radians.
     :param training: seeds, recipe, demonstrations: for people.
@@ -29,7 +38,6 @@ class Manifest:
     members: int
     horizon: int
     action_dim: int
-    flow_steps: int
     execute_steps: int
     step_duration: float
     context: int
@@ -55,32 +63,79 @@ class Manifest:
         (directory / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
-    def load(cls, directory: Path) -> Manifest:
-        """Read a weights folder's manifest and check every file against it.
+    def load(cls, directory: Path) -> Self:
+        """Read a weights folder's manifest, of whatever kind it is, and check every file against it.
 
-        :raises InputError: missing or changed file, unknown schema, missing field.
+        :raises InputError: missing or changed file, unknown schema, missing field, or a manifest of another kind than
+            the class that is asked.
         """
-        path = directory / FILE
-        if not path.is_file():
-            raise InputError(
-                "no policy weights here",
-                where=str(path),
-                expected=FILE,
-                found="nothing",
-                remedy="give the folder that `vla-monitor train-policy` wrote",
-            )
+        path, content = directory / FILE, _read(directory)
+        kind = TokenManifest if content.get("back_end") == TOKENS else FlowManifest
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
         try:
-            content = json.loads(path.read_text())
-            if content.get("schema") != SCHEMA:
-                raise InputError(
-                    "unknown schema", where=f"{path}: schema", expected=SCHEMA, found=content.get("schema")
-                )
-            manifest = cls(**content | {name: tuple(content[name]) for name in ("feature_slice", "action_scale")})
-        except (json.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
+            manifest = kind(**fields)
+        except TypeError as error:
             raise InputError("not a policy manifest", where=str(path), found=str(error)) from error
+        if not isinstance(manifest, cls):
+            raise InputError(
+                "manifest is made for another back end",
+                where=str(path),
+                expected=cls.__name__,
+                found=kind.__name__,
+                remedy="leave back_end empty",
+            )
         for name, digest in manifest.files.items():
             check_file(directory / name, digest)
         return manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowManifest(Manifest):
+    """Of a flow-matching ensemble."""
+
+    flow_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenManifest(Manifest):
+    """Of an autoregressive policy.
+
+    :param bins: of each dimension of an action.
+    :param limits: (A,) normalised actions at the centres of the outermost bins.
+    """
+
+    bins: int
+    limits: tuple[float, ...]
+    back_end: str = TOKENS
+
+
+def _read(directory: Path) -> dict[str, Any]:
+    path = directory / FILE
+    if not path.is_file():
+        raise InputError(
+            "no policy weights here",
+            where=str(path),
+            expected=FILE,
+            found="nothing",
+            remedy="give the folder that `vla-monitor train-policy` wrote",
+        )
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError("not a policy manifest", where=str(path), found=str(error)) from error
+    if not isinstance(content, dict):
+        raise InputError("not a policy manifest", where=str(path), expected="an object", found=type(content).__name__)
+    if content.get("schema") != SCHEMA:
+        raise InputError("unknown schema", where=f"{path}: schema", expected=SCHEMA, found=content.get("schema"))
+    return content
+
+
+def back_end_of(directory: Path) -> str:
+    """The back end that a weights folder is made for: ``onnx`` unless its manifest names another.
+
+    :raises InputError: when there is no manifest.
+    """
+    return str(_read(directory).get("back_end", FLOW))
 
 
 def sha256(path: Path) -> str:

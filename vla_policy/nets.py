@@ -69,7 +69,9 @@ def geometry_of(context: Tensor) -> Tensor:
     return context[:, FEATURE : FEATURE + GEOMETRY]
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """A residual layer that reads a condition."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, width)
@@ -88,7 +90,7 @@ class Velocity(nn.Module):
         self.register_buffer("frequencies", 2.0 ** torch.arange(_FREQUENCIES) * math.pi / 2)
         self.enter = nn.Linear(HORIZON * ACTION, WIDTH)
         self.context = nn.Sequential(nn.Linear(CONTEXT + 2 * _FREQUENCIES, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
-        self.blocks = nn.ModuleList(_Block(WIDTH) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(WIDTH) for _ in range(depth))
         self.norm, self.leave = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, HORIZON * ACTION)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:

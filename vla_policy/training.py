@@ -7,34 +7,52 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vla_policy.instruction import embed
 from vla_policy.manifest import ACTION_SCALE
 from vla_policy.nets import ACTION, HORIZON, Member, geometry_of
 from vla_policy.observation import CAMERAS
+from vla_uq.errors import InputError
+
+Progress = Callable[[int, Mapping[str, float]], None]
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a member is trained; the defaults are those of the shipped weights."""
+class Schedule:
+    """What every training has: a fixed number of iterations, AdamW with a cosine, and an average of the weights.
+
+    :param warm_up: iterations in which the learning rate rises.
+    :param average: decay of the running average that is kept in the end.
+    :param proprio_noise: standard deviation of what is added to the proprioception.
+    """
 
     iterations: int = 5500
     batch: int = 128
-    draws: int = 4
-    """(time, noise) pairs for each encoded observation."""
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     warm_up: int = 200
     average: float = 0.999
-    geometry_weight: float = 5.0
     proprio_noise: float = 0.005
+
+
+@dataclass(frozen=True)
+class Recipe(Schedule):
+    """How a member is trained; the defaults are those of the shipped weights.
+
+    :param draws: (time, noise) pairs for each encoded observation.
+    """
+
+    draws: int = 4
+    geometry_weight: float = 5.0
 
 
 def load(paths: Sequence[Path]) -> dict[str, Tensor]:
@@ -78,25 +96,33 @@ def augment(images: Tensor) -> Tensor:
     return bright.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def train(
-    data: Mapping[str, Tensor], seed: int, recipe: Recipe, progress: Callable[[int, float, float], None]
-) -> Member:
+def train(data: Mapping[str, Tensor], seed: int, recipe: Recipe, progress: Progress) -> Member:
     """Train one member from its own initialisation, order and noise.
 
-    :param progress: called with (iteration, flow loss, geometry loss) now and then.
+    :param progress: as :func:`optimise` calls it.
     """
     torch.set_num_threads(1)  # a second thread is slower at this size
     torch.manual_seed(seed)
     net = Member().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return optimise(net, lambda: _losses(net, data, recipe), recipe, progress)
+
+
+def optimise(net: Net, losses: Callable[[], Mapping[str, Tensor]], recipe: Schedule, progress: Progress) -> Net:
+    """Minimise the sum of losses over a network's parameters.
+
+    :param losses: makes a fresh batch and gives its losses by name.
+    :param progress: called with the iteration and the losses now and then.
+    :returns: the running average of the network.
+    """
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     for iteration in range(recipe.iterations):
         cosine = 0.5 * (1 + math.cos(math.pi * iteration / recipe.iterations))
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * min(1.0, (iteration + 1) / recipe.warm_up) * cosine
-        flow, geometry = _losses(net, data, recipe)
+        found = losses()
         optimiser.zero_grad()
-        (flow + recipe.geometry_weight * geometry).backward()
+        torch.stack(list(found.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         decay = min(recipe.average, (iteration + 1) / (iteration + 10))
@@ -104,12 +130,12 @@ def train(
             for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
                 slow.lerp_(fast, 1 - decay)
         if iteration % 100 == 99:
-            progress(iteration + 1, float(flow.detach()), float(geometry.detach()))
+            progress(iteration + 1, {name: float(loss.detach()) for name, loss in found.items()})
     return average.eval()
 
 
-def _losses(net: Member, data: Mapping[str, Tensor], recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Flow-matching loss and the loss of the regressed goal geometry on a fresh batch."""
+def _losses(net: Member, data: Mapping[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
+    """Flow-matching loss and the weighted loss of the regressed goal geometry on a fresh batch."""
     rows = torch.randint(0, len(data["chunk"]), (recipe.batch,))
     proprio = data["proprio"][rows]
     proprio = proprio + recipe.proprio_noise * torch.randn_like(proprio)
@@ -121,7 +147,8 @@ def _losses(net: Member, data: Mapping[str, Tensor], recipe: Recipe) -> tuple[Te
     with torch.autocast("cpu", torch.bfloat16):
         velocity, _ = net.velocity((1 - t[:, None]) * noise + t[:, None] * chunk, t, context.repeat(recipe.draws, 1))
     flow = functional.mse_loss(velocity.float(), chunk - noise)
-    return flow, functional.smooth_l1_loss(geometry_of(context), data["geometry"][rows], beta=0.1)
+    geometry = functional.smooth_l1_loss(geometry_of(context), data["geometry"][rows], beta=0.1)
+    return {"flow": flow, "geometry": recipe.geometry_weight * geometry}
 
 
 def save(member: Member, path: Path, seed: int) -> None:
@@ -131,7 +158,13 @@ def save(member: Member, path: Path, seed: int) -> None:
 
 
 def restore(path: Path) -> Member:
-    """Read weights written by ``save``."""
+    """Read weights written by ``save``.
+
+    :raises InputError: when the file is not a member's weights.
+    """
     member = Member()
-    member.load_state_dict(load_file(path))
+    try:
+        member.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError("not a member's weights", where=str(path), found=str(error).splitlines()[0]) from error
     return member.eval()

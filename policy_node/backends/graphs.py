@@ -1,10 +1,9 @@
-"""The graphs of a weights folder, opened and tried out: what does not fit is found when the node is configured."""
+"""Graphs of a weights folder, opened and tried out: what does not fit is found when the node is configured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,76 +18,66 @@ from vla_uq.wire import Array
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 REMEDY = "copy the whole weights folder again, or remake it with `vla-monitor train-policy`"
-COUNTS = ("members", "horizon", "action_dim", "flow_steps", "execute_steps", "context", "last_layer", "image_size")
+COUNTS = ("members", "horizon", "action_dim", "execute_steps", "context", "last_layer", "image_size")
 AMOUNTS = ("step_duration", "position_step", "rotation_step")
 
 
-@dataclass(frozen=True, eq=False)
-class Graphs:
-    """One encoder and one velocity session a member."""
+def check_manifest(manifest: Manifest, path: Path, counts: Sequence[str] = ()) -> None:
+    """Check what every policy's manifest says.
 
-    encoders: list[Any]
-    velocities: list[Any]
-
-
-def open_graphs(folder: Path, device: str) -> tuple[Manifest, Graphs]:
-    """Read the manifest, open every graph and run each once, which also spares the first inference the warm-up.
-
-    :param device: ``cpu`` or ``cuda``.
-    :raises InputError: naming the file and the field that is missing or does not fit.
+    :param path: of the manifest.
+    :param counts: further fields that must be positive integers.
+    :raises InputError: naming the field that does not fit.
     """
-    manifest = Manifest.load(folder)
-    _check_manifest(manifest, folder / FILE)
-    opener = _Opener(device)
-    feed = {name: np.zeros((1, 3, IMAGE_SIZE, IMAGE_SIZE), np.float32) for name in CAMERAS}
-    feed |= {"proprio": np.zeros((1, PROPRIO), np.float32), "text": np.zeros((1, TEXT), np.float32)}
-    graphs = Graphs([], [])
-    flat = manifest.horizon * manifest.action_dim
-    for member in range(manifest.members):
-        path = folder / f"encoder_{member}.onnx"
-        graphs.encoders.append(opener(path, manifest))
-        context = _try_out(graphs.encoders[-1], feed, [(1, manifest.context)], path)[0]
-        path = folder / f"velocity_{member}.onnx"
-        graphs.velocities.append(opener(path, manifest))
-        for rows in (1, manifest.flow_steps):
-            inputs = {
-                "x": np.zeros((rows, flat), np.float32),
-                "t": np.zeros(rows, np.float32),
-                "context": np.repeat(context, rows, axis=0),
-            }
-            _try_out(graphs.velocities[-1], inputs, [(rows, flat), (rows, manifest.last_layer)], path)
-    return manifest, graphs
-
-
-def _check_manifest(manifest: Manifest, path: Path) -> None:
-    def check(fits: bool, name: str, expected: str) -> None:
-        if not fits:
-            found = getattr(manifest, name)
-            raise InputError("wrong field", where=f"{path}: {name}", expected=expected, found=found, remedy=REMEDY)
-
-    for name in COUNTS:
+    for name in (*COUNTS, *counts):
         value = getattr(manifest, name)
-        check(type(value) is int and value > 0, name, "a positive integer")
+        check(manifest, path, name, type(value) is int and value > 0, "a positive integer")
     for name in AMOUNTS:
-        check(_is_number(getattr(manifest, name)) and getattr(manifest, name) > 0, name, "a positive number")
-    check(manifest.action_dim == 7, "action_dim", "7: position, rotation, gripper")
-    check(manifest.execute_steps <= manifest.horizon, "execute_steps", f"at most the horizon, {manifest.horizon}")
-    check(manifest.image_size == IMAGE_SIZE, "image_size", f"{IMAGE_SIZE}, as observations are encoded")
-    scale, span = manifest.action_scale, manifest.feature_slice
-    check(len(scale) == 7 and all(map(_is_number, scale)), "action_scale", "7 numbers")
-    check(
-        len(span) == 2 and all(type(n) is int for n in span) and 0 <= span[0] < span[1] <= manifest.context,
-        "feature_slice",
-        f"first and last + 1 within {manifest.context}",
+        value = getattr(manifest, name)
+        check(manifest, path, name, is_number(value) and value > 0, "a positive number")
+    steps, horizon, scale, span = (
+        manifest.execute_steps,
+        manifest.horizon,
+        manifest.action_scale,
+        manifest.feature_slice,
     )
+    check(manifest, path, "action_dim", manifest.action_dim == 7, "7: position, rotation, gripper")
+    check(manifest, path, "execute_steps", steps <= horizon, f"at most the horizon, {horizon}")
+    check(manifest, path, "image_size", manifest.image_size == IMAGE_SIZE, f"{IMAGE_SIZE}, as observations are encoded")
+    check(manifest, path, "action_scale", are_numbers(scale, 7), "7 numbers")
+    inside = are_numbers(span, 2) and all(type(n) is int for n in span) and 0 <= span[0] < span[1] <= manifest.context
+    check(manifest, path, "feature_slice", inside, f"first and last + 1 within {manifest.context}")
 
 
-def _is_number(value: Any) -> bool:
+def check(manifest: Manifest, path: Path, name: str, fits: bool, expected: str) -> None:
+    """:raises InputError: naming a field of the manifest, unless it fits."""
+    if not fits:
+        found = getattr(manifest, name)
+        raise InputError("wrong field", where=f"{path}: {name}", expected=expected, found=found, remedy=REMEDY)
+
+
+def are_numbers(value: Any, count: int) -> bool:
+    """Whether a field of the manifest is a list of so many finite numbers."""
+    return isinstance(value, tuple) and len(value) == count and all(map(is_number, value))
+
+
+def observed() -> dict[str, Array]:
+    """One black observation, as encoders take it."""
+    feed = {name: np.zeros((1, 3, IMAGE_SIZE, IMAGE_SIZE), np.float32) for name in CAMERAS}
+    return feed | {"proprio": np.zeros((1, PROPRIO), np.float32), "text": np.zeros((1, TEXT), np.float32)}
+
+
+def is_number(value: Any) -> bool:
+    """Whether a field of the manifest is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
-class _Opener:
-    """Opens graphs on a device: one thread each, so that a policy's timing does not depend on its neighbours."""
+class Opener:
+    """Opens graphs on a device: one thread each, so that a policy's timing does not depend on its neighbours.
+
+    :param device: ``cpu`` or ``cuda``.
+    :raises InputError: when it is unknown or not available.
+    """
 
     def __init__(self, device: str) -> None:
         if device not in PROVIDERS:
@@ -120,7 +109,12 @@ class _Opener:
             raise InputError("cannot be opened", where=str(path), found=_first_line(error), remedy=REMEDY) from error
 
 
-def _try_out(graph: Any, feed: Mapping[str, Array], shapes: list[tuple[int, ...]], path: Path) -> list[Array]:
+def try_out(graph: Any, feed: Mapping[str, Array], shapes: list[tuple[int, ...]], path: Path) -> list[Array]:
+    """Run a graph once.
+
+    :param shapes: that its outputs must have.
+    :raises InputError: when inputs, outputs or sizes are not those of the manifest.
+    """
     names = [value.name for value in graph.get_inputs()]
     if sorted(names) != sorted(feed):
         raise _misfit(path, "inputs " + ", ".join(feed), ", ".join(names))

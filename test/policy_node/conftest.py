@@ -1,8 +1,9 @@
-"""An untrained policy, exported as a trained one is."""
+"""Untrained policies, exported as trained ones are."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,25 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     export([Member(), Member()], folder, {})
     return folder
+
+
+@pytest.fixture(scope="session")
+def token_policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A weights folder of a token policy with random parameters, and the torch module it was exported from."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from vla_policy.export import export_tokens
+    from vla_policy.nets import Encoder
+    from vla_policy.token_nets import TokenPolicy
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    policy = TokenPolicy(Encoder())
+    with torch.no_grad():
+        policy.head.leave.weight *= 8  # as decided as a trained one
+    folder = tmp_path_factory.mktemp("token_weights")
+    export_tokens(policy, folder, {})
+    return folder, policy
 
 
 @pytest.fixture

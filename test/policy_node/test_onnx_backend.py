@@ -16,6 +16,7 @@ from policy_node.backends.onnx import OnnxBackend
 from vla_policy.observation import Observation
 from vla_uq.contracts import Space
 from vla_uq.errors import InputError
+from vla_uq.flow.sampling import euler
 from vla_uq.uncertainty.vfd import vfd
 
 
@@ -91,6 +92,70 @@ def test_members_that_agree_have_no_disagreement(altered: Any, observation: Obse
     backend = OnnxBackend(folder)
     tensors = backend.introspect(decide(backend, observation, 0))
     assert vfd(tensors["velocities"], tensors["flow_times"]) < 1e-6
+
+
+def test_further_draws_change_nothing_that_is_executed_or_recorded(
+    weights: Path, backend: OnnxBackend, observation: Observation
+) -> None:
+    more = load("onnx", weights, draws=4, last_layer=True)
+    assert more.info.fingerprint == backend.info.fingerprint
+    assert set(more.info.tensors) - set(backend.info.tensors) == {"samples", "last_layer"}
+    for policy in (backend, more):
+        policy.reset(observation.instruction, 3)
+    for _ in range(3):
+        plain, rich = backend.act(observation), more.act(observation)
+        np.testing.assert_array_equal(plain.actions, rich.actions)
+        np.testing.assert_array_equal(plain.gripper, rich.gripper)
+        recorded = more.introspect(rich)
+        assert set(recorded) == set(more.info.tensors)
+        for name, value in backend.introspect(plain).items():
+            assert value.tobytes() == recorded[name].tobytes(), name
+
+
+def test_samples_begin_with_the_executed_chunk_and_share_noise(weights: Path, observation: Observation) -> None:
+    backend = OnnxBackend(weights, draws=4)
+    inference = decide(backend, observation, 0)
+    samples = backend.introspect(inference)["samples"]
+    memory: Any = inference.memory
+    assert samples.shape == (2, 4, 16, 7) and samples.dtype == np.float32
+    np.testing.assert_array_equal(samples[0, 0], memory.trace.final[0])
+    scaled = np.clip(samples[0, 0, :, :6] * [0.6, 0.6, 0.6, 0.15, 0.15, 0.15], -1, 1)
+    np.testing.assert_allclose(scaled * ([0.05] * 3 + [0.5] * 3), inference.actions, atol=1e-6)
+    for member in range(2):
+        field = backend.field(member, backend.prefix(member, memory.inputs))
+        noises = np.concatenate([memory.trace.states[0], memory.noise])
+        for draw, noise in enumerate(noises):
+            alone = euler(field, noise[None], backend.times).final[0]
+            np.testing.assert_allclose(samples[member, draw], alone, atol=1e-4)
+    assert len(np.unique(samples.reshape(8, -1), axis=0)) == 8
+    np.testing.assert_array_equal(backend.introspect(inference)["samples"], samples)
+    other = decide(backend, observation, 1)
+    assert not np.array_equal(backend.introspect(other)["samples"][:, 1:], samples[:, 1:])
+
+
+def test_last_layer_is_what_member_0s_velocity_is_linear_in(weights: Path, observation: Observation) -> None:
+    backend = OnnxBackend(weights, last_layer=True)
+    found = [backend.introspect(decide(backend, observation, seed)) for seed in range(25)]
+    layers = np.concatenate([tensors["last_layer"] for tensors in found])
+    assert layers.shape == (25 * 9, 1, 160)
+    velocities = np.concatenate([tensors["velocities"][0, 0, 0] for tensors in found]).reshape(len(layers), -1)
+    inputs = np.column_stack([layers[:, 0], np.ones(len(layers))])
+    head = np.linalg.lstsq(inputs, velocities, rcond=None)[0]
+    np.testing.assert_allclose(inputs @ head, velocities, atol=1e-3)
+    np.testing.assert_array_equal(found[0]["features"][-160:], found[0]["last_layer"][-1, 0])
+
+
+def test_wrong_options_are_refused(weights: Path) -> None:
+    with pytest.raises(InputError, match=r"draws.*at least 1"):
+        load("onnx", weights, draws=0)
+    with pytest.raises(InputError, match=r"temper.*no such option.*draws"):
+        load("onnx", weights, temper=1)
+
+
+def test_the_manifest_names_the_back_end(weights: Path, altered: Any) -> None:
+    assert isinstance(load("", weights), OnnxBackend)
+    with pytest.raises(InputError, match=r"back_end.*nonesuch"):
+        load("", altered(back_end="nonesuch"))
 
 
 def test_the_policy_sees_its_own_last_gripper_command(backend: OnnxBackend, observation: Observation) -> None:

@@ -152,6 +152,42 @@ def test_lockstep_infers_once_for_six_observations(robot: Robot, spawn: Any, wei
     assert steps == [first, first + 6, first + 12, first + 18]
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked", "shapes"),
+    [
+        ("tokens", {}, {"token_logprobs": (56,), "token_entropies": (56,)}),
+        ("onnx", {"draws": 3, "last_layer": True}, {"samples": (2, 3, 16, 7), "last_layer": (9, 1, 160)}),
+    ],
+)
+def test_the_weights_name_the_back_end_and_parameters_what_is_recorded(
+    robot: Robot,
+    spawn: Any,
+    weights: Path,
+    token_policy: tuple[Path, Any],
+    kind: str,
+    asked: dict[str, Any],
+    shapes: dict[str, tuple[int, ...]],
+) -> None:
+    from vla_uq.contracts import Trace
+
+    folder = token_policy[0] if kind == "tokens" else weights
+    spawn("policy_node.node", params={"weights": str(folder), "seed": 5, **asked})
+    info = robot.run_until(lambda: robot.of("PolicyInfo"), "the policy's announcement")[-1]
+    assert info.back_end == kind and set(shapes) <= set(info.tensors)
+    assert robot.reset("one").ok
+    trace = Trace.from_message(robot.run_until(lambda: robot.of("PolicyTrace"), "a trace")[0])
+    assert {name: trace.tensors[name].shape for name in shapes} == shapes
+
+
+def test_an_option_that_the_back_end_lacks_leaves_the_node_unconfigured(
+    ros: Any, spawn: Any, token_policy: tuple[Path, Any]
+) -> None:
+    process = spawn("policy_node.node", params={"weights": str(token_policy[0]), "draws": 2})
+    ros.spin_until(lambda: "no such option" in process.text(), 20.0, "an error that names the option")
+    assert "draws" in process.text() and "Traceback" not in process.text()
+    assert process.stop() == 0
+
+
 def test_bad_weights_leave_the_node_unconfigured(ros: Any, spawn: Any, tmp_path: Path) -> None:
     from lifecycle_msgs.msg import State
     from lifecycle_msgs.srv import GetState
@@ -187,7 +223,7 @@ def test_it_can_be_managed(robot: Robot, spawn: Any, weights: Path) -> None:
     robot.run_until(lambda: robot.of("PolicyTrace"), "an inference after all that")
 
 
-@pytest.mark.parametrize("wrong", [{"seed": "seven"}, {"max_age": -1.0}, {"image_width": 0}])
+@pytest.mark.parametrize("wrong", [{"seed": "seven"}, {"max_age": -1.0}, {"image_width": 0}, {"draws": 0}])
 def test_a_wrong_parameter_is_one_line_and_exit_code_2(spawn: Any, wrong: dict[str, Any]) -> None:
     process = spawn("policy_node.node", params=wrong)
     assert process.process.wait(20.0) == 2

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from vla_policy.manifest import FILE, Manifest
 from vla_uq.errors import InputError
@@ -16,25 +15,6 @@ torch = pytest.importorskip("torch")
 from vla_policy.export import export  # noqa: E402 - needs torch
 from vla_policy.nets import ACTION, HORIZON, Member  # noqa: E402
 from vla_policy.training import Recipe, load, restore, save, train  # noqa: E402
-
-
-@pytest.fixture
-def demonstrations(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    lengths = np.array([20, 17], np.int32)
-    frames = int(sum((n + 1) // 2 for n in lengths))
-    total = int(lengths.sum())
-    tensors = {
-        "action": rng.uniform(-1, 1, (total, 7)).astype(np.float32),
-        "proprio": rng.normal(size=(total, 11)).astype(np.float32),
-        "geometry": rng.normal(size=(total, 18)).astype(np.float32),
-        "agentview": rng.integers(0, 255, (frames, 64, 64, 3), np.uint8),
-        "wrist": rng.integers(0, 255, (frames, 64, 64, 3), np.uint8),
-        "length": lengths,
-    }
-    path = tmp_path / "task.safetensors"
-    save_file(tensors, path, {"instruction": "open the drawer", "stride": "2"})
-    return path
 
 
 def test_chunks_start_at_frames_and_end_at_rest(demonstrations: Path) -> None:
@@ -69,7 +49,7 @@ def test_the_manifest_names_every_file_and_the_fingerprint_is_theirs(exported: P
     manifest = Manifest.load(exported)
     assert set(manifest.files) == {"encoder_0.onnx", "velocity_0.onnx"}
     assert manifest == Manifest.load(exported) and len(manifest.fingerprint) == 16
-    assert manifest.fingerprint != Manifest(**{**vars(manifest), "execute_steps": 8}).fingerprint
+    assert manifest.fingerprint != replace(manifest, execute_steps=8).fingerprint
 
 
 def test_a_changed_graph_is_refused_by_name(exported: Path, tmp_path: Path) -> None:
