@@ -1,0 +1,1 @@
+"""The small VLA on LIBERO, from nothing to a rollout store: demonstrations, training, rollouts; each can be resumed."""
