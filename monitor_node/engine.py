@@ -6,6 +6,7 @@ import math
 
 from monitor_node.frozen import FrozenCameras
 from vla_uq.bundle import Bundle
+from vla_uq.calibration.nonconformity import Nonconformity
 from vla_uq.contracts import Key, Score, Trace
 from vla_uq.errors import InputError
 
@@ -24,6 +25,7 @@ class ScoringEngine:
         self.bundle = bundle
         self._cameras = FrozenCameras()
         self._last: Score | None = None
+        self._told = "", ""
         self.reset("")
 
     @property
@@ -35,7 +37,15 @@ class ScoringEngine:
         self._episode_id = episode_id
         self._reasons: list[str] = []
         self._constant = False
+        self._band: Nonconformity | None = None
         self._restart()
+
+    def instruct(self, episode_id: str, task: str) -> None:
+        """Tell an episode's instruction, before its first score: thresholds may be per task.
+
+        A task that is told later changes nothing in the episode, which goes on with the threshold of all tasks.
+        """
+        self._told = episode_id, task
 
     def intervened(self) -> None:
         """A human took part in the running episode."""
@@ -50,7 +60,7 @@ class ScoringEngine:
         if self._last is not None and self._last.key == trace.key:
             return self._last
         self._follow(trace.key)
-        step, band = trace.key.step, self.bundle.nonconformity
+        step, band = trace.key.step, self._choose()
         scores = self._detect(trace)
         value = band.value(step, scores, constant=self._constant)
         threshold = band.threshold(constant=self._constant)
@@ -105,6 +115,15 @@ class ScoringEngine:
             self._doubt("the policy was restarted within this episode")
         elif key.step != last.step + 1:
             self._doubt(f"step {last.step + 1} was not seen")
+
+    def _choose(self) -> Nonconformity:
+        """The bands and the threshold of the running episode's task, chosen at its first score."""
+        if self._band is None:
+            episode_id, task = self._told
+            self._band, why_not = self.bundle.decide(task if episode_id == self._episode_id else "")
+            if why_not:
+                self._doubt(why_not)
+        return self._band
 
     def _detect(self, trace: Trace) -> dict[str, float]:
         """Every detector's score of this inference, NaN where there is none."""

@@ -87,7 +87,8 @@ class MonitorNode(LifecycleNode):
         self._open()
         detectors = ", ".join(bundle.detectors)
         self.get_logger().info(
-            f"{detectors} at alpha {bundle.alpha:g} for policy {bundle.policy.fingerprint}, from {path}"
+            f"{detectors} at alpha {bundle.alpha:g} ({bundle.nonconformity.method}, n {bundle.n_calibration}, realised "
+            f"below {bundle.realised_bound:.3g}) for policy {bundle.policy.fingerprint}, from {path}"
         )
         return TransitionCallbackReturn.SUCCESS
 
@@ -169,6 +170,8 @@ class MonitorNode(LifecycleNode):
 
     # -- what else there is to know --------------------------------------------------------------------------------
     def _on_chunk(self, message: ActionChunk) -> None:
+        # The policy publishes a chunk before its trace, so the task is known when the first score is due.
+        self._engine.instruct(str(message.key.episode_id), str(message.instruction))
         try:
             self._story.chunk(Chunk.from_message(message))
         except InputError as error:

@@ -20,6 +20,8 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
+os.environ.setdefault("MUJOCO_GL", "egl")  # as sim_node.engine does, before any test imports mujoco by itself
+
 PATIENCE = 5.0
 """Seconds that a process has to end after SIGINT, before it is killed."""
 DIE_WITH_PARENT = (

@@ -126,8 +126,11 @@ class Chain:
 
 
 @functools.lru_cache(maxsize=1)
-def open_chain(policy: Path, bundle: Path | None = None) -> Chain:
-    """A chain over a policy folder and a bundle, made once a process."""
+def open_chain(policy: Path, bundle: Path | None = None, **options: Any) -> Chain:
+    """A chain over a policy folder and a bundle, made once a process.
+
+    :param options: of the policy's back end, such as ``draws``.
+    """
     from policy_node import backends
     from sim_node.bed import Bed
 
@@ -137,4 +140,4 @@ def open_chain(policy: Path, bundle: Path | None = None) -> Chain:
         from vla_uq.bundle import Bundle
 
         engine = ScoringEngine(Bundle.load(bundle))
-    return Chain(Bed(), backends.load("onnx", policy), engine)
+    return Chain(Bed(), backends.load("", policy, **options), engine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -88,6 +88,18 @@ class Console:
 
         self.say(f"{title}: 0/{total}")
         yield advance
+
+    def stages(self) -> Callable[[int, int, str], None]:
+        """Tells of work in several stages, as they come: call it with (done, total, what is being done)."""
+        shown: dict[str, int] = {}
+
+        def tell(done: int, total: int, what: str) -> None:
+            tenth = 10 * done // max(total, 1)
+            if tenth > shown.get(what, -1):
+                shown[what] = tenth
+                self.say(f"{what}: {done}/{total}")
+
+        return tell
 
     def show(self, report: Report) -> None:
         """Print the report: a table for people, or one JSON object."""

@@ -32,7 +32,10 @@ VERBS = (
     Verb("collect", "vla_cli.verbs.collect", "record scripted demonstrations for training a policy"),
     Verb("train-policy", "vla_cli.verbs.train_policy", "train and export the policy ensemble from demonstrations"),
     Verb("rollouts", "vla_cli.verbs.rollouts", "roll out a policy in shadow mode into a rollout store"),
-    Verb("train", "vla_cli.verbs.train", "train the detectors and calibrate a monitor bundle from rollouts"),
+    Verb("import", "vla_cli.verbs.import_", "read rollouts that others recorded, or bags, into a rollout store"),
+    Verb("evaluate", "vla_cli.verbs.evaluate", "compare all detectors on a rollout store, on seen and unseen tasks"),
+    Verb("train", "vla_cli.verbs.train", "train one detector on rollouts into a file that `calibrate` takes"),
+    Verb("calibrate", "vla_cli.verbs.calibrate", "calibrate a monitor bundle from bags or rollouts"),
 )
 
 

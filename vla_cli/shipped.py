@@ -37,7 +37,7 @@ def bundle_file(given: Path | None) -> Path:
             "no monitor bundle",
             where=str(path),
             found="nothing",
-            remedy="give --bundle a file that `vla-monitor train` wrote",
+            remedy="give --bundle a file that `vla-monitor calibrate` wrote",
         )
     return path
 
@@ -57,5 +57,5 @@ def check_pair(policy: Path, bundle: Path) -> None:
             where=f"{bundle}: policy.fingerprint",
             expected=f"{found} ({policy})",
             found=expected,
-            remedy="calibrate a bundle for this policy with: vla-monitor train",
+            remedy="calibrate a bundle for this policy with: vla-monitor calibrate",
         )

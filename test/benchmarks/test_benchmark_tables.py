@@ -15,7 +15,7 @@ from vla_cli.bag.reader import Recorded
 from vla_cli.console import Console
 from vla_uq.errors import InputError
 
-KEYS = {"name", "command", "quick", "seed", "versions", "device", "rows", "headline"}
+KEYS = {"name", "title", "command", "quick", "seed", "versions", "device", "columns", "rows", "notes", "headline"}
 
 
 def played(number: int, disturbance: str, success: bool, alarm: int | None) -> policy.Played:

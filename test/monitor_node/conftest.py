@@ -39,15 +39,26 @@ def episode_tensors(seed: int, steps: int = 12, size: float = 1.0) -> dict[str, 
     }
 
 
-def rollout(seed: int) -> Rollout:
-    meta = RolloutMeta(f"calibration-{seed}", "stack", seed, "none", True, 72, FINGERPRINT)
-    return Rollout(meta, episode_tensors(seed))
+def rollout(seed: int, task: str = "stack", size: float = 1.0) -> Rollout:
+    meta = RolloutMeta(f"calibration-{seed}", task, seed, "none", True, 72, FINGERPRINT)
+    return Rollout(meta, episode_tensors(seed, size=size))
+
+
+POLICY = PolicyIdentity(FINGERPRINT, Space.EE_DELTA, 4, 6, 0.05, 3)
 
 
 @pytest.fixture
 def bundle() -> Bundle:
-    policy = PolicyIdentity(FINGERPRINT, Space.EE_DELTA, 4, 6, 0.05, 3)
-    return build_bundle(policy, [], [rollout(s) for s in range(60)], alpha=0.1, seed=0, detectors=[Vfd(), _Fixed()])
+    training, calibration = [rollout(999)], [rollout(s) for s in range(60)]
+    return build_bundle(POLICY, training, calibration, alpha=0.1, seed=0, detectors=[Vfd(), _Fixed()])
+
+
+@pytest.fixture
+def bundle_per_task() -> Bundle:
+    """Of VFD alone: ``shake`` has larger scores than ``stack``, ``rare`` has one episode."""
+    calibration = [rollout(s) for s in range(20)] + [rollout(s, "shake", 2.0) for s in range(20, 40)]
+    calibration.append(rollout(40, "rare"))
+    return build_bundle(POLICY, [], calibration, alpha=0.1, seed=0, detectors=[Vfd()], method="cross", per_task=True)
 
 
 TraceMaker = Callable[..., Trace]

@@ -71,6 +71,8 @@ def test_scores_are_the_engines_and_the_heartbeat_tells_their_age(policy: Policy
     assert (info.policy_fingerprint, info.bundle_digest) == (bundle.policy.fingerprint, bundle.digest)
     assert list(info.detectors) == list(bundle.detectors)
     assert (info.space, info.horizon, info.dim, info.execute_steps) == (int(Space.EE_DELTA), 4, 6, 3)
+    assert info.n_calibration == bundle.n_calibration == 42
+    assert (info.alpha, info.realised_bound) == (pytest.approx(0.1), pytest.approx(bundle.realised_bound))
     assert info.last_score_age == -1.0
     engine = ScoringEngine(bundle)
     for step in range(6):
@@ -156,6 +158,27 @@ def test_markers_and_overlay_are_drawn_for_those_who_watch(policy: Policy, trace
         return bool((last[100, -100] == 200).all())
 
     policy.ros.spin_until(bright, 10.0, "the wrist camera's picture on the right")
+
+
+def test_the_task_is_learnt_from_the_chunk_that_comes_before_the_trace(
+    ros: Any, spawn: Any, bundle_per_task: Bundle, trace: Any, tmp_path: Path
+) -> None:
+    from vla_monitor.msg import ActionChunk
+
+    bundle_per_task.save(tmp_path / "bundle.safetensors")
+    spawn("monitor_node.node", params={"bundle": str(tmp_path / "bundle.safetensors")})
+    policy = Policy(ros)
+    policy.ready()
+    assert policy.infos[-1].n_calibration == bundle_per_task.n_calibration == 20
+    names, actions = ("x", "y", "z", "rx", "ry", "rz"), np.full((4, 6), 0.01, np.float32)
+    for sequence, task in enumerate(("stack", "shake", "rare", "stack", "shake") * 4):
+        given = trace(0, episode=str(sequence), sequence=sequence)
+        chunk = Chunk(given.key, Space.EE_DELTA, names, actions, np.empty(0), 0.05, 3, instruction=task)
+        policy.chunks.publish(chunk.fill(ActionChunk()))
+        score = policy.score(given)
+        band, why_not = bundle_per_task.decide(task)
+        assert score.threshold == pytest.approx(band.threshold(), rel=1e-6)
+        assert score.why_not == why_not
 
 
 @pytest.mark.parametrize("content", [None, b"no bundle"])

@@ -34,9 +34,9 @@ def test_streaming_equals_batch(engine: ScoringEngine, trace: Any) -> None:
     rollout = Rollout(RolloutMeta("e", "stack", 0, "none", True, 72, ""), tensors)
     scores = {name: detector.score(rollout) for name, detector in engine.bundle.detectors.items()}
     curve = engine.bundle.nonconformity.curve(scores)
-    np.testing.assert_array_equal([s.nonconformity for s in from_stream], curve)
+    np.testing.assert_allclose([s.nonconformity for s in from_stream], curve, rtol=1e-6)
     for name, values in scores.items():
-        np.testing.assert_array_equal([s.detectors[name][0] for s in from_stream], values)
+        np.testing.assert_allclose([s.detectors[name][0] for s in from_stream], values, rtol=1e-6)
 
 
 def test_false_alarms_stay_near_alpha(engine: ScoringEngine, trace: Any) -> None:
@@ -162,3 +162,62 @@ def test_without_positions_equal_pictures_are_enough(engine: ScoringEngine, trac
     digests = np.float32([1, 2])
     scores = play(engine, trace, range(3), size=0.1, features=np.zeros(5, np.float32), image_digest=digests)
     assert [score.passes for score in scores] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("task", "own", "why"),
+    [
+        ("stack", True, ""),
+        ("shake", True, ""),
+        ("rare", False, "task 'rare' has 1 of 9 calibration episodes: threshold of all tasks"),
+        ("dance", False, "task 'dance' is not in the calibration: threshold of all tasks"),
+        ("", False, "the task is not known, and thresholds are per task"),
+    ],
+)
+def test_each_task_has_its_own_threshold(bundle_per_task: Bundle, trace: Any, task: str, own: bool, why: str) -> None:
+    engine = ScoringEngine(bundle_per_task)
+    if task:
+        engine.instruct("e", task)
+    assert bundle_per_task.per_task is not None
+    band = bundle_per_task.per_task.own[task] if own else bundle_per_task.nonconformity
+    for score in play(engine, trace, range(4)):
+        assert score.threshold == band.threshold()
+        assert (score.valid_guarantee, score.why_not) == (not why, why)
+        assert score.alpha == 0.1
+    engine.intervened()
+    assert engine.score(trace(4)).threshold == band.threshold(constant=True)
+
+
+def test_a_task_that_is_shaky_alarms_only_where_that_is_news(bundle_per_task: Bundle, trace: Any) -> None:
+    alarms = {}
+    for task in ("stack", "shake"):
+        engine = ScoringEngine(bundle_per_task)
+        for seed in range(2000, 2040):
+            engine.instruct(str(seed), task)
+            last = play(engine, trace, range(12), episode=str(seed), seed=seed, size=2.0)[-1]
+            alarms[task] = alarms.get(task, 0) + last.alarm
+    assert alarms["stack"] == 40
+    assert alarms["shake"] <= 12
+
+
+def test_the_task_is_that_of_the_episode_and_is_taken_at_its_first_score(bundle_per_task: Bundle, trace: Any) -> None:
+    engine = ScoringEngine(bundle_per_task)
+    engine.instruct("e", "stack")
+    assert engine.score(trace(0)).valid_guarantee
+    engine.instruct("f", "shake")
+    own = bundle_per_task.decide("stack")[0].threshold()
+    assert engine.score(trace(1)).threshold == own, "what comes next does not touch the running episode"
+    assert engine.score(trace(0, episode="f", sequence=2)).threshold == bundle_per_task.decide("shake")[0].threshold()
+    engine.score(trace(0, episode="g", sequence=3))
+    engine.instruct("g", "stack")
+    late = engine.score(trace(1, episode="g", sequence=4))
+    assert late.threshold == bundle_per_task.nonconformity.threshold()
+    assert late.why_not == "the task is not known, and thresholds are per task"
+
+
+def test_a_resume_keeps_the_tasks_threshold(bundle_per_task: Bundle, trace: Any) -> None:
+    engine = ScoringEngine(bundle_per_task)
+    engine.instruct("e", "shake")
+    engine.score(trace(0))
+    resumed = engine.score(trace(0, sequence=9))
+    assert resumed.threshold == bundle_per_task.decide("shake")[0].threshold(constant=True)

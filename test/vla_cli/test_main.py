@@ -55,12 +55,12 @@ def test_seeds_of_another_purpose_are_out_of_reach(tmp_path: Path, capsys: pytes
     assert "out of range" in refused(capsys, "rollouts", "--out", tmp_path, "--episodes", 100_001)
 
 
-@pytest.mark.parametrize("verb", ["rollouts", "train"])
+@pytest.mark.parametrize("verb", ["rollouts", "calibrate"])
 def test_missing_weights_name_the_file(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, purpose in ((100_000, "train"), (200_000, "calibrate")):
         meta = RolloutMeta(purpose, "task", seed, "none", True, 6, "f")
         RolloutStore(tmp_path).add(Rollout(meta, {"features": np.zeros((1, 2), np.float32)}))
-    more = ["--rollouts", tmp_path] if verb == "train" else []
+    more = ["--rollouts", tmp_path] if verb == "calibrate" else []
     line = refused(capsys, verb, "--out", tmp_path / "x", "--policy", tmp_path, *more)
     assert "manifest.json" in line and "train-policy" in line
 
@@ -84,8 +84,8 @@ def test_a_bundle_of_another_policy_stops_the_demo_before_it_starts(
 
 
 def test_no_rollouts_says_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "vla-monitor rollouts --purpose train" in refused(
-        capsys, "train", "--rollouts", tmp_path, "--out", tmp_path / "b"
+    assert "vla-monitor rollouts" in refused(
+        capsys, "train", "--rollouts", tmp_path, "--detector", "vfd", "--out", tmp_path / "b"
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,19 @@ def read(folder: Path, suffixes: Collection[str] = ()) -> list[Recorded]:
     :param suffixes: only topics that end so (``supervisor_node/state``): all when empty.
     :raises InputError: when it is no bag, is damaged, or holds a message that its definition does not fit.
     """
+    return sorted(scan(folder, suffixes), key=lambda recorded: recorded.time_ns)
+
+
+def scan(
+    folder: Path, suffixes: Collection[str] = (), start: int | None = None, stop: int | None = None
+) -> Iterator[Recorded]:
+    """The messages of a bag one at a time, nearly in order of time.
+
+    :param suffixes: as in :func:`read`.
+    :param start: first and
+    :param stop: last time (ns) that is read; all when None.
+    :raises InputError: as :func:`read`.
+    """
     from rosbags.rosbag2 import Reader
     from rosbags.rosbag2.errors import ReaderError
 
@@ -41,22 +55,34 @@ def read(folder: Path, suffixes: Collection[str] = ()) -> list[Recorded]:
         raise InputError(
             "no bag", where=str(folder), expected="a folder with metadata.yaml", remedy="was the recorder killed?"
         )
-    found: list[Recorded] = []
     try:
         with Reader(folder) as reader:
             chosen = [c for c in reader.connections if not suffixes or ends_with(c.topic, suffixes)]
             types = bag_types(chosen)
             if chosen:
-                for connection, time_ns, data in reader.messages(chosen):
-                    message = types.deserialize_cdr(data, connection.msgtype)
-                    found.append(Recorded(time_ns, connection.topic, message))
+                end = None if stop is None else stop + 1
+                for connection, time_ns, data in reader.messages(chosen, start, end):
+                    yield Recorded(time_ns, connection.topic, types.deserialize_cdr(data, connection.msgtype))
     except InputError:
         raise
     except (ReaderError, OSError, KeyError, ValueError, AssertionError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError("bag cannot be read", where=str(folder), found=reason) from error
-    found.sort(key=lambda recorded: recorded.time_ns)
-    return found
+
+
+def topics(folder: Path) -> list[str]:
+    """Names of the recorded topics, in order.
+
+    :raises InputError: when it is no bag or is damaged.
+    """
+    from rosbags.rosbag2 import Reader
+    from rosbags.rosbag2.errors import ReaderError
+
+    try:
+        with Reader(folder) as reader:
+            return sorted({connection.topic for connection in reader.connections})
+    except (ReaderError, OSError) as error:
+        raise InputError("bag cannot be read", where=str(folder), found=error) from error
 
 
 def ends_with(topic: str, suffixes: Collection[str]) -> bool:
@@ -69,16 +95,24 @@ def bag_types(connections: Collection[Connection]) -> Typestore:
 
     :raises InputError: when the bag holds no definitions (old sqlite bags).
     """
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-    store = get_typestore(Stores.EMPTY)
+    definitions = {}
     for connection in connections:
-        text = connection.msgdef.data
-        if not text:
+        if not connection.msgdef.data:
             raise InputError(
                 "bag without message definitions",
                 where=connection.topic,
                 expected="an MCAP bag, or one of rosbag2 from Iron on",
             )
-        store.register(get_types_from_msg(text, connection.msgtype))
+        definitions[connection.msgtype] = connection.msgdef.data
+    return _types(tuple(definitions.items()))
+
+
+@lru_cache(maxsize=8)
+def _types(definitions: tuple[tuple[str, str], ...]) -> Typestore:
+    """Understanding definitions takes longer than reading an episode with them."""
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.EMPTY)
+    for name, text in definitions:
+        store.register(get_types_from_msg(text, name))
     return store

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vla_cli.console import Console, Report
 from vla_cli.episodes import NOMINAL, SEEDS, Episode, episodes, seeds_for
 from vla_cli.parallel import run_jobs
 from vla_cli.shipped import policy_folder
 from vla_cli.surroundings import require
+
+SUITE = "tabletop"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,16 +29,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--episodes", type=int, default=20, metavar="N", help="seeds for each task and disturbance (default: 20)"
     )
+    parser.add_argument(
+        "--draws",
+        type=int,
+        default=1,
+        metavar="N",
+        help="chunks to sample at each inference, for sample consistency; the first is executed (default: 1)",
+    )
+    parser.add_argument("--last-layer", action="store_true", help="record the policy's last hidden layer as well")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="default: 2")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One rollout to make."""
+    """One rollout to make.
+
+    :param options: of the policy's back end.
+    """
 
     episode: Episode
     policy: Path
     store: Path
+    options: Mapping[str, Any]
 
 
 def run(args: argparse.Namespace, console: Console) -> Report:
@@ -45,7 +60,9 @@ def run(args: argparse.Namespace, console: Console) -> Report:
 
     wanted = episodes(_split(args.disturbances), seeds_for(args.purpose, args.episodes), _split(args.tasks))
     store, policy = RolloutStore(args.out), policy_folder(args.policy)
-    missing = [Job(episode, policy, args.out) for episode in wanted if episode.id not in store]
+    asked = {"draws": (args.draws, 1), "last_layer": (args.last_layer, False)}
+    options = {name: value for name, (value, usual) in asked.items() if value != usual}
+    missing = [Job(episode, policy, args.out, options) for episode in wanted if episode.id not in store]
     if len(missing) < len(wanted):
         console.say(f"{len(wanted) - len(missing)} of {len(wanted)} rollouts are there already")
     with console.progress("rollouts", len(missing)) as advance:
@@ -56,11 +73,12 @@ def run(args: argparse.Namespace, console: Console) -> Report:
 
 def make(job: Job) -> bool:
     """Play one episode and write it; runs in a process of its own."""
+    from sim_node.tasks import TASKS
     from vla_cli.chain import open_chain
     from vla_uq.rollouts.store import Rollout, RolloutMeta, RolloutStore
 
-    episode, chain = job.episode, open_chain(job.policy)
-    record = chain.run(episode)
+    episode, chain = job.episode, open_chain(job.policy, **job.options)
+    record, policy = chain.run(episode), chain.backend.info
     meta = RolloutMeta(
         episode_id=episode.id,
         task=episode.task,
@@ -68,10 +86,12 @@ def make(job: Job) -> bool:
         disturbance=episode.disturbance,
         success=record.success,
         steps=record.steps,
-        policy_fingerprint=chain.backend.info.fingerprint,
+        policy_fingerprint=policy.fingerprint,
         halted=record.halted,
         mode=episode.mode,
-        extra={"horizon": record.horizon},
+        execute_steps=policy.execute_steps,
+        step_duration=policy.step_duration,
+        extra={"horizon": record.horizon, "suite": SUITE, "task_id": list(TASKS).index(episode.task)},
     )
     RolloutStore(job.store).add(Rollout(meta, record.tensors))
     return record.success

@@ -1,100 +1,140 @@
-"""``vla-monitor train``: detectors and thresholds from a rollout store into one bundle."""
+"""``vla-monitor train``: one detector from a rollout store into a file, for ``vla-monitor calibrate``."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vla_cli.console import Console, Report
-from vla_cli.episodes import SEEDS, SPAN, TRAINED_ON
-from vla_cli.shipped import policy_folder
-from vla_cli.surroundings import require, versions
+from vla_cli.episodes import SEEDS, SPAN
+from vla_cli.parallel import run_jobs
+from vla_cli.surroundings import versions
+from vla_cli.verbs.evaluate import usable
 from vla_uq.errors import InputError
 
 if TYPE_CHECKING:
     from vla_uq.detectors import Progress
-    from vla_uq.rollouts.store import RolloutMeta
+    from vla_uq.evaluation.selection import Choice, Row
+    from vla_uq.evaluation.splits import Split
+    from vla_uq.rollouts.store import Rollout, RolloutMeta
 
-ALPHA = 0.05
+KEPT_BACK = ("calibrate", "demo", "benchmark")
+"""Purposes whose seeds no detector learns from."""
+SELECTION = 0.25
+"""Share of the episodes to learn from that chooses hyper-parameters, and ends a training that stops early."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """From which rollouts, into which file, with which false-alarm rate."""
-    parser.add_argument("--rollouts", type=Path, required=True, metavar="DIR", help="store of `vla-monitor rollouts`")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bundle to write")
-    parser.add_argument("--policy", type=Path, metavar="DIR", help="exported policy (default: the shipped one)")
-    parser.add_argument("--alpha", type=float, default=ALPHA, help=f"false alarms an episode (default: {ALPHA})")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of training (default: 0)")
+    """Which detector, from which episodes, into which file."""
+    parser.add_argument("--rollouts", type=Path, required=True, metavar="DIR", help="a rollout store")
+    parser.add_argument("--detector", required=True, metavar="NAME", help="such as vfd, safe_mlp, cosine_knn")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the detector file to write")
     parser.add_argument(
-        "--train-on",
-        default=",".join(TRAINED_ON),
-        metavar="A,B",
-        help=f"disturbances to learn from (default: {','.join(TRAINED_ON)})",
+        "--sweep", action="store_true", help="choose hyper-parameters and aggregator on a part kept apart"
     )
+    parser.add_argument("--feature", default="", metavar="NAME", help="feature tensor (default: features)")
+    parser.add_argument("--train-on", default="", metavar="A,B", help="disturbances to learn from (default: all)")
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="learn from its parts `train` and `select`")
+    parser.add_argument(
+        "--keep",
+        type=float,
+        metavar="SHARE",
+        help="of the episodes, left untouched for calibration (default: 0.3; 0 where the store has some made for it)",
+    )
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="of the sweep (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
 
 
 def run(args: argparse.Namespace, console: Console) -> Report:
-    """Train on the rollouts with training seeds, calibrate on the nominal ones with calibration seeds."""
-    require("policy", "train")
-    from policy_node import backends
-    from vla_uq.bundle import PolicyIdentity
-    from vla_uq.calibration.build import build_bundle
-    from vla_uq.rollouts.store import RolloutStore
+    """Fit one detector and write it with the ids of all episodes that it has seen."""
+    from vla_uq.detectors.file import fitted_to, save_detector
+    from vla_uq.evaluation import grids
+    from vla_uq.evaluation.episodes import Material, open_store
 
-    store = RolloutStore(args.rollouts)
-    learnt = tuple(args.train_on.split(","))
-    training = store.select(lambda meta: _serves(meta, "train") and meta.disturbance in learnt)
-    calibration = store.select(lambda meta: _serves(meta, "calibrate") and meta.nominal)
-    for name, part in (("training", training), ("calibration", calibration)):
-        if not part:
-            purpose = "train" if name == "training" else "calibrate"
-            raise InputError(
-                f"no {name} rollouts",
-                where=str(args.rollouts),
-                remedy=f"make them with: vla-monitor rollouts --purpose {purpose} --out {args.rollouts}",
-            )
-    policy = backends.load("onnx", policy_folder(args.policy)).info
-    with _shown(console) as progress:
-        bundle = build_bundle(
-            PolicyIdentity.of(policy),
-            training,
-            calibration,
-            alpha=args.alpha,
-            seed=args.seed,
-            provenance={"versions": versions()},
-            progress=progress,
-        )
-    bundle.save(args.out)
-    facts = {
-        "bundle": str(args.out),
-        "digest": bundle.digest,
-        "policy": bundle.policy.fingerprint,
-        "detectors": ", ".join(bundle.detectors),
-        "alpha": bundle.alpha,
-        "n_calibration": bundle.n_calibration,
-        "realised_bound": bundle.realised_bound,
-        "training_episodes": len(training),
+    split = _split(args)
+    material = Material(open_store(args.rollouts), split)
+    train, select = material.part("train"), material.part("select")
+    (row,) = grids.rows([args.detector])
+    if args.feature:
+        row = grids.with_features(row, [args.feature])
+    choice = _swept(args, row, split, console) if args.sweep else _defaults(row, [*train, *select], console.stages())
+    metas = [rollout.meta for rollout in (*train, *select)]
+    chosen: dict[str, Any] = {"candidate": choice.candidate, "aggregator": choice.aggregator}
+    if args.sweep:
+        chosen |= {"tried": choice.tried, "select_auc": choice.auc}
+    provenance = {"seed": args.seed, "chosen": chosen, "versions": versions()}
+    save_detector(args.out, fitted_to(choice.detector, metas, provenance))
+    left = sorted(set(open_store(args.rollouts)) - {meta.episode_id for meta in metas})
+    facts: dict[str, Any] = {
+        "detector": choice.detector.name,
+        "file": str(args.out),
+        "policy": metas[0].policy_fingerprint,
+        "episodes": len(metas),
+        "failures": sum(not meta.success for meta in metas),
+        **chosen,
+        "episodes_untouched": len(left),
     }
-    return Report("Monitor bundle", ("field", "value"), [{"field": k, "value": v} for k, v in facts.items()], facts)
+    rows = [{"field": name, "value": str(value)} for name, value in facts.items()]
+    next_step = (
+        f"next: vla-monitor calibrate --rollouts {args.rollouts} --detector {args.out} --out my.bundle.safetensors"
+    )
+    return Report("Detector", ("field", "value"), rows, facts, notes=[next_step])
 
 
-def _serves(meta: RolloutMeta, purpose: str) -> bool:
-    first = SEEDS[purpose].first
-    return first <= meta.seed < first + SPAN
+def _defaults(row: Row, episodes: Sequence[Rollout], progress: Progress) -> Choice:
+    """The detector as it comes, fitted to all episodes."""
+    from vla_uq.evaluation.selection import Choice, described
+
+    candidate = {name: value for name, value in row.candidates[0].items() if name == "feature"}
+    detector = replace(row, aggregators=()).make(candidate)
+    detector.fit(episodes, progress)
+    return Choice(detector, described(candidate), str(detector.state()[1].get("aggregator", "")), float("nan"), 1)
 
 
-@contextmanager
-def _shown(console: Console) -> Iterator[Progress]:
-    """Progress of a number of stages, told as they come."""
-    shown: dict[str, int] = {}
+def _swept(args: argparse.Namespace, row: Row, split: Split, console: Console) -> Choice:
+    """The best of the grid on the selection part; candidates are fitted side by side."""
+    from vla_uq.evaluation.runner import Job, fitted
 
-    def progress(done: int, total: int, what: str) -> None:
-        tenth = 10 * done // max(total, 1)
-        if tenth > shown.get(what, -1):
-            shown[what] = tenth
-            console.say(f"{what}: {done}/{total}")
+    jobs = [Job(args.rollouts, split, replace(row, candidates=(candidate,))) for candidate in row.candidates]
+    found: dict[int, Choice] = {}
+    with console.progress("candidates", len(jobs)) as advance:
+        for job, choice in run_jobs(fitted, jobs, args.processes):
+            found[jobs.index(job)] = choice
+            advance(1, f"{choice.auc:.3f}: {choice.candidate} {choice.aggregator}".rstrip())
+    best = found[0]
+    for _, choice in sorted(found.items()):
+        if choice.auc > best.auc:
+            best = choice
+    return replace(best, tried=sum(choice.tried for choice in found.values()))
 
-    yield progress
+
+def _split(args: argparse.Namespace) -> Split:
+    """Whom to learn from: the manifest's parts, or a share of what is not kept back by its seed."""
+    from vla_uq.evaluation.splits import Ratios, Split, stratified
+
+    if args.manifest is not None:
+        return Split.load(args.manifest)
+    metas, _ = usable(args.rollouts)
+    free = [meta for meta in metas if not kept_back(meta)]
+    wanted = [name.strip() for name in args.train_on.split(",") if name.strip()]
+    learnt = [meta for meta in free if not wanted or meta.disturbance in wanted]
+    if not learnt:
+        raise InputError(
+            "no rollouts to learn from",
+            where=str(args.rollouts),
+            expected=f"disturbances {args.train_on}" if wanted else "seeds that are not kept for calibration",
+            remedy=f"make them with: vla-monitor rollouts --purpose train --out {args.rollouts}",
+        )
+    keep = (0.3 if len(free) == len(metas) else 0.0) if args.keep is None else args.keep
+    if not 0 <= keep < 1:
+        raise InputError("is wrong", where="--keep", expected="[0, 1)", found=keep)
+    ratios = Ratios(unseen=0, train=(1 - keep) * (1 - SELECTION), select=(1 - keep) * SELECTION, calibrate=keep)
+    return stratified(learnt, args.seed, ratios)
+
+
+def kept_back(meta: RolloutMeta) -> bool:
+    """Whether the episode's seed is kept for something else than learning."""
+    return any(SEEDS[purpose].first <= meta.seed < SEEDS[purpose].first + SPAN for purpose in KEPT_BACK)

@@ -1,0 +1,117 @@
+"""Rollouts of the small VLA for the comparison: collected once, reused afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import Options
+from vla_cli.console import Console
+from vla_cli.episodes import HELD_OUT, TRAINED_ON, episodes
+from vla_cli.parallel import run_jobs
+from vla_cli.shipped import policy_folder
+from vla_cli.surroundings import require
+from vla_uq.errors import InputError
+
+BEDS = ("tabletop", "libero")
+FIRST = 450_000
+"""Seed of the first episode; those of the other benchmarks come before."""
+DRAWS = 10
+"""Chunks sampled at each inference, as in the SAFE paper."""
+SEEDS = {"flow": 15, "tokens": 10}
+"""Episodes of each task and disturbance (61 pairs)."""
+QUICK = {"flow": 3, "tokens": 2}
+TOKEN_ROWS = ("token_max_prob", "token_avg_prob", "token_max_entropy", "token_avg_entropy")
+BESIDE_TOKENS = ("safe_mlp", "counter", "difficulty", "difficulty_oracle")
+"""What else is evaluated on the token policy's rollouts: they fail at other times than the flow policy's."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rollouts of one policy, and which rows they are for.
+
+    :param detectors: names; empty for all that the rollouts have tensors for.
+    """
+
+    policy: str
+    store: Path
+    detectors: tuple[str, ...] = ()
+
+
+def sources(options: Options, console: Console) -> list[Source]:
+    """The stores to compare on, collected where they are not there yet.
+
+    :raises InputError: when what is needed to collect them is missing, with what to do.
+    """
+    given = options.own.get("rollouts")
+    if given is not None:
+        return [Source("given", given)]
+    if options.own.get("bed") == "libero":
+        return [Source("flow", _libero(options, console))]
+    return _tabletop(options, console)
+
+
+def _tabletop(options: Options, console: Console) -> list[Source]:
+    """Every task of every disturbance, under the flow policy and under its token variant, where that is there."""
+    from vla_policy.manifest import FILE, TOKEN_WEIGHTS
+
+    require("sim", "policy")
+    seeds = QUICK if options.quick else SEEDS
+    folder = options.out / "failure_detection" / ("quick" if options.quick else "full")
+    found = [Source("flow", folder / "flow")]
+    _collect(found[0].store, policy_folder(None), range(options.seed, options.seed + seeds["flow"]), True, console)
+    if (TOKEN_WEIGHTS / FILE).is_file():
+        found.append(Source("tokens", folder / "tokens", (*TOKEN_ROWS, *BESIDE_TOKENS)))
+        _collect(found[1].store, TOKEN_WEIGHTS, range(options.seed, options.seed + seeds["tokens"]), False, console)
+    else:
+        console.say(f"no token policy in {TOKEN_WEIGHTS}: no rows for token scores")
+    return found
+
+
+def _collect(folder: Path, policy: Path, seeds: range, samples: bool, console: Console) -> None:
+    """Play the episodes that are missing.
+
+    :raises InputError: when the folder holds rollouts of another policy.
+    """
+    from vla_cli.verbs.rollouts import Job, make
+    from vla_policy.manifest import Manifest
+    from vla_uq.rollouts.store import RolloutStore
+
+    store, expected = RolloutStore(folder), Manifest.load(policy).fingerprint
+    other = next((meta for meta in store.metas() if meta.policy_fingerprint != expected), None)
+    if other is not None:
+        raise InputError(
+            "rollouts are of another policy",
+            where=f"{folder}: {other.episode_id}",
+            expected=expected,
+            found=other.policy_fingerprint,
+            remedy="delete the folder or give another --out",
+        )
+    wanted = episodes((*TRAINED_ON, *HELD_OUT), seeds)
+    options = {"draws": DRAWS, "last_layer": True} if samples else {}
+    missing = [Job(episode, policy, folder, options) for episode in wanted if episode.id not in store]
+    with console.progress(f"rollouts in {folder}", len(missing)) as advance:
+        for job, success in run_jobs(make, missing, processes=2):
+            advance(1, f"{'success' if success else 'failure'}: {job.episode.id}")
+
+
+def _libero(options: Options, console: Console) -> Path:
+    """The store of the LIBERO bed.
+
+    :raises InputError: when LIBERO, its assets or a policy for it are missing; the line says what to do.
+    """
+    from benchmarks.libero import rollouts
+    from sim_node.libero.package import assets_folder, package_root
+    from vla_policy.manifest import FILE
+
+    assets_folder(package_root())
+    out = Path("out/libero")
+    if not (out / "policy" / FILE).is_file():
+        raise InputError(
+            "no policy for LIBERO yet",
+            where=str(out / "policy"),
+            remedy="train it with: python -m benchmarks.libero demonstrations && python -m benchmarks.libero train",
+        )
+    few = {"nominal": 5, "disturbed": 1} if options.quick else {}
+    chosen = rollouts.Options(out / "policy", draws=DRAWS, **few)
+    return rollouts.collect(out / "rollouts", chosen, console)

@@ -1,0 +1,1 @@
+"""Comparing detectors: many fits in parallel, tables and the report."""
