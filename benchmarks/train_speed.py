@@ -5,7 +5,7 @@ episodes of a task) is at least the published loop's last one less .005. That lo
 last state; looking at the selection episodes on the way is a cost of ours alone. Times are processor times of one
 thread, so that other work on the machine does not count.
 
-``--quick`` takes about 3 minutes. The full run, 500 rollouts of 100 steps with 1024 features, takes about 2 hours, most
+``--quick`` takes about 3 minutes. The full run, 500 rollouts of 100 steps with 1024 features, takes 2 to 3 hours, most
 of them the published loop with the LSTM.
 """
 

@@ -59,7 +59,8 @@ def spans(bag: Path) -> Iterator[Span]:
     found: dict[str, Span] = {}
     for recorded in read(bag, [EVENTS]):
         happening = _ours(content_of, recorded.topic, recorded.message)
-        if not isinstance(happening, Happening):
+        # What an operator asks for between two episodes belongs to none.
+        if not isinstance(happening, Happening) or not happening.episode_id:
             continue
         span = found.setdefault(happening.episode_id, Span(bag, happening.episode_id))
         if happening.moment is Moment.STARTED:
@@ -81,7 +82,8 @@ def collect(span: Span) -> Recording:
     for recorded in scan(span.bag, TOPICS, span.start, span.stop):
         if ends_with(recorded.topic, [TRACE]):
             trace = _ours(Trace.from_message, recorded.message)
-            if trace.key.episode_id == span.episode:
+            # After a halt, or under a human's hands, what the policy thinks has no consequence.
+            if trace.key.episode_id == span.episode and not found.interrupted:
                 found.traces.append(trace)
         elif ends_with(recorded.topic, [SCENE]):
             found.scene = found.scene or recorded.message

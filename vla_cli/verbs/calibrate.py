@@ -69,7 +69,7 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     }
     notes = [
         *bundle.provenance.get("choice", []),
-        *(_advice(row, bundle.alpha) for row in bundle.provenance.get("more_successes", [])),
+        *(_advice(row, bundle) for row in bundle.provenance.get("more_successes", [])),
         *(f"left out: {line}" for line in [*left_out, *broken]),
     ]
     data = {**facts, "more_successes": bundle.provenance.get("more_successes", []), "left_out": [*left_out, *broken]}
@@ -199,9 +199,9 @@ def _serves(meta: RolloutMeta, purpose: str) -> bool:
     return first <= meta.seed < first + SPAN
 
 
-def _advice(row: dict[str, Any], alpha: float) -> str:
+def _advice(row: dict[str, Any], bundle: Bundle) -> str:
     """A line on what more successes would buy."""
-    more, total = row["more"], row["successes"]
-    if row["alpha"] < alpha:
-        return f"{more} more successes ({total} in all) allow alpha {row['alpha']:g}"
-    return f"{more} more successes ({total} in all): realised rate below {row['bound']:.3g} instead of what it is now"
+    line = f"{row['more']} more successes ({row['successes']} in all)"
+    if row["alpha"] < bundle.alpha:
+        return f"{line}: alpha {row['alpha']:g} becomes possible"
+    return f"{line}: realised rate below {row['bound']:.3g}, now {bundle.realised_bound:.3g} (95 %)"

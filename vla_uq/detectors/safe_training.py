@@ -6,6 +6,7 @@ than before: the published loop takes one step a pass, a thousand times, and kee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -183,7 +184,7 @@ def _losses(net: SafeNet, inputs: Tensor, labels: Labels, recipe: Recipe) -> Ite
     """
     if net.through_time and is_sum_over_steps(recipe):
         factors, failed = step_factors(labels, recipe), torch.repeat_interleave(labels.failed, labels.lengths)
-        size = -(-len(inputs) // _steps_a_pass(labels, recipe))
+        size = math.ceil(recipe.batch * len(inputs) / len(labels.lengths))
         while True:
             for rows in torch.split(torch.randperm(len(inputs)), size):
                 logits = net(inputs[rows], torch.ones(len(rows), dtype=torch.int64))
@@ -196,10 +197,6 @@ def _losses(net: SafeNet, inputs: Tensor, labels: Labels, recipe: Recipe) -> Ite
             rows = torch.cat([torch.arange(starts[k], ends[k]) for k in batch.tolist()])
             picked = labels.pick(batch, rows)
             yield episodes_loss(net(inputs[rows], picked.lengths), picked, recipe, net.through_time)
-
-
-def _steps_a_pass(labels: Labels, recipe: Recipe) -> int:
-    return -(-len(labels.lengths) // recipe.batch)
 
 
 def _squares(net: nn.Module) -> Tensor:

@@ -63,6 +63,7 @@ def test_labels_modes_and_halts(tmp_path: Path, record: Record, played: Any) -> 
     assert [meta.success for meta in metas] == [True, False, None, True]
     assert [meta.mode for meta in metas] == ["shadow", "guard", "shadow", "shadow"]
     assert [meta.halted for meta in metas] == [False, False, True, False]
+    assert [meta.steps for meta in metas] == [48, 48, 30, 6]  # five inferences before the halt, of eight
     assert [meta.disturbance for meta in metas] == ["none", "push", "none", "none"]
     assert [meta.seed for meta in metas] == [0, 7, 0, 0]
     assert [meta.extra["cameras"] for meta in metas] == [["camera 1", "camera 2"]] * 4
@@ -94,6 +95,18 @@ def test_what_was_not_recorded_as_a_whole_is_named(tmp_path: Path, record: Recor
         part(name, keep)
         with pytest.raises(InputError, match=reason):
             only(tmp_path / name)
+
+
+def test_an_operators_wish_between_episodes_is_no_episode(tmp_path: Path, record: Record, played: Any) -> None:
+    episode = played("e-1")
+
+    class Asked:
+        def rows(self, types: Any, start: int) -> Any:
+            yield start - 10, "/supervisor_node/events", "vla_monitor/msg/EpisodeEvent", {"event": 6, "text": "mode"}
+            yield from episode.rows(types, start)
+
+    record(tmp_path / "bag", [Asked()])
+    assert only(tmp_path).meta.episode_id == "bags-bag-e-1"
 
 
 def test_a_bag_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, record: Record, played: Any) -> None:

@@ -60,7 +60,7 @@ def test_the_table_says_what_more_successes_would_buy(
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     assert "vfd: needs successes alone" in shown
-    assert "more successes (" in shown and "realised rate below" in shown and "allow alpha 0.05" in shown
+    assert "more successes (" in shown and "realised rate below" in shown and "alpha 0.05 becomes possible" in shown
 
 
 @pytest.mark.slow
