@@ -86,6 +86,7 @@ class Chain:
         session.reset(order.episode_id, order.instruction, episode.seed)
         if self.engine is not None:
             self.engine.reset(order.episode_id)
+            self.engine.instruct(order.episode_id, order.instruction)
         supervisor.acknowledge(RUN_ID, session.next_sequence)
         return self._play(episode, arm, supervisor, session)
 

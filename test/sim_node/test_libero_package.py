@@ -17,9 +17,11 @@ from vla_uq.errors import InputError
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    package.load.cache_clear()
+    for cached in (package.load, tasks.suite_tasks):
+        cached.cache_clear()
     yield
-    package.load.cache_clear()
+    for cached in (package.load, tasks.suite_tasks):
+        cached.cache_clear()
 
 
 def test_a_missing_package_is_one_line_that_says_how_to_install_it(monkeypatch):
@@ -60,7 +62,7 @@ def test_the_benchmark_refuses_in_one_line(monkeypatch, tmp_path, capsys):
     from benchmarks.libero.__main__ import main
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert main(["demonstrations", "--out", str(tmp_path / "out")]) == 2
+    assert main(["demonstrations", "--processes", "1", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("benchmarks.libero: package libero")
     assert not (tmp_path / "out").exists()
 
