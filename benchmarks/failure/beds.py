@@ -96,22 +96,15 @@ def _collect(folder: Path, policy: Path, seeds: range, samples: bool, console: C
 
 
 def _libero(options: Options, console: Console) -> Path:
-    """The store of the LIBERO bed.
+    """The store of the LIBERO bed: rollouts of a policy that is told where things are.
 
-    :raises InputError: when LIBERO, its assets or a policy for it are missing; the line says what to do.
+    The image policy (``python -m benchmarks.libero``) is given by ``--rollouts out/libero/rollouts`` instead.
+
+    :raises InputError: when LIBERO or its assets are missing; the line says what to do.
     """
-    from benchmarks.libero import rollouts
+    from benchmarks.libero import state
     from sim_node.libero.package import assets_folder, package_root
-    from vla_policy.manifest import FILE
 
     assets_folder(package_root())
-    out = Path("out/libero")
-    if not (out / "policy" / FILE).is_file():
-        raise InputError(
-            "no policy for LIBERO yet",
-            where=str(out / "policy"),
-            remedy="train it with: python -m benchmarks.libero demonstrations && python -m benchmarks.libero train",
-        )
     few = {"nominal": 5, "disturbed": 1} if options.quick else {}
-    chosen = rollouts.Options(out / "policy", draws=DRAWS, **few)
-    return rollouts.collect(out / "rollouts", chosen, console)
+    return state.collect(Path("out/libero"), console, **few)
