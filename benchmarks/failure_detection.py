@@ -35,6 +35,7 @@ def own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bed", choices=BEDS, default=BEDS[0], help=f"default: {BEDS[0]}")
     parser.add_argument("--rollouts", type=Path, metavar="DIR", help="a rollout store to use instead of collecting one")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument("--no-search", action="store_true", help="defaults only: no search for hyper-parameters")
     parser.add_argument("--ray", action="store_true", help="run on the Ray cluster of RAY_ADDRESS")
 
 
@@ -69,7 +70,7 @@ def _compared(
     plan = Plan(
         store=source.store,
         splits=[stratified(metas, seed) for seed in range(_splits(options))],
-        rows=[grids.quick(row) for row in rows] if options.quick else rows,
+        rows=[grids.quick(row) for row in rows] if options.quick or options.own.get("no_search") else rows,
         kept=options.out / "failure_detection" / f"{source.store.parent.name}-{source.policy}.jsonl",
         processes=options.own.get("processes", 2),
         ray=options.own.get("ray", False),

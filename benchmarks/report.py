@@ -73,7 +73,7 @@ def command(
         own(parser)
     args = vars(parser.parse_args(argv))
     options = Options(args.pop("quick"), args.pop("seed"), args.pop("out"), args)
-    differing = {key: value for key, value in args.items() if value != parser.get_default(key)}
+    differing = {key.replace("_", "-"): value for key, value in args.items() if value != parser.get_default(key)}
     given = [f"--{key}" if value is True else f"--{key} {value}" for key, value in differing.items()]
     try:
         result = benchmark(options, Console())
