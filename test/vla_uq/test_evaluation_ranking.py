@@ -202,3 +202,11 @@ def test_splits_without_an_estimate_are_left_out() -> None:
     good, empty = scored([2, 1], [True, False]), scored([1.0], [False])
     assert interval([good, empty], STATISTICS["roc_auc"]).value == 1.0
     assert math.isnan(interval([empty], STATISTICS["roc_auc"]).value)
+
+
+@pytest.mark.parametrize("statistic", list(STATISTICS))
+def test_store_of_one_task_leaves_an_empty_part_without_a_figure(statistic: str) -> None:
+    """With one task nothing is unseen; the empty part once ended the whole comparison."""
+    empty = scored([], [])
+    assert math.isnan(estimate(empty, STATISTICS[statistic]))
+    assert math.isnan(interval([empty], STATISTICS[statistic]).value)

@@ -93,6 +93,8 @@ def _by_task(part: Scored, counts: Floats) -> list[tuple[Floats, NDArray[np.bool
 
 def _groups(scores: Floats, failed: NDArray[np.bool_], counts: Floats) -> tuple[Floats, Floats]:
     """Failures and successes at each distinct score, from the highest down, (B, G) both."""
+    if not len(scores):
+        return np.zeros((len(counts), 0)), np.zeros((len(counts), 0))
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
     starts = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
