@@ -6,7 +6,7 @@ of a package index, so that the lock names no index and no host.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -61,11 +61,24 @@ def write(name: str, pins: dict[str, str], above: str = "") -> None:
     print(f"requirements/{name}.lock: {len(pins)} packages")
 
 
+def expanded(extras: Mapping[str, Sequence[str]], extra: str) -> Iterator[str]:
+    """The requirements of an extra, with those of the project's own other extras in place of their names.
+
+    From pyproject.toml and not from what is installed: an editable install's metadata are as old as the install.
+    """
+    for text in extras[extra]:
+        requirement = Requirement(text)
+        if canonicalize_name(requirement.name) != PROJECT:
+            yield text
+        for other in requirement.extras if canonicalize_name(requirement.name) == PROJECT else ():
+            yield from expanded(extras, other)
+
+
 def main() -> None:
     """Write both locks."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
-    asked = {name: [text for extra in wanted for text in extras[extra]] for name, wanted in LOCKS.items()}
+    asked = {name: [text for extra in wanted for text in expanded(extras, extra)] for name, wanted in LOCKS.items()}
     runtime = closure([*project["build-system"]["requires"], *project["project"]["dependencies"], *asked["runtime"]])
     write("runtime", runtime)
     development = closure(asked["dev"])
