@@ -60,6 +60,9 @@ class AlarmAt:
     def reset(self, episode_id: str) -> None:
         self.episode_id = episode_id
 
+    def instruct(self, episode_id: str, task: str) -> None:
+        assert (episode_id, task) == (self.episode_id, EPISODE.task)
+
     def score(self, trace: Trace) -> Score:
         assert trace.key.episode_id == self.episode_id
         assert set(trace.tensors) == {"features", "position", "image_digest"}
