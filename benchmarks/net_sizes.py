@@ -89,9 +89,9 @@ class World:
             off = 0.9 * off + 0.25 * rng.normal(size=LATENT)
             states[t] = self.starts[task] + t / length * self.paths[task] + off
         if failed:
-            onset = int(rng.integers(3, length // 2))
+            onset = int(rng.integers(2, SHORTEST // 2))
             ramp = np.minimum(np.arange(length - onset) / 10, 1)[:, None]
-            states[onset:] += ramp * self.directions[rng.integers(5)] * rng.uniform(0.3, 0.9)
+            states[onset:] += ramp * self.directions[rng.integers(5)] * rng.uniform(0.5, 1.5)
         features = np.tanh(states @ self.nets[0]) @ self.nets[1] + 0.3 * rng.normal(size=(length, FEATURES))
         chunks = (states + 0.3 * rng.normal(size=states.shape)) @ self.actions
         meta = RolloutMeta(f"episode-{number:04d}", f"task {task}", number, "none", not failed, length, "synthetic")
