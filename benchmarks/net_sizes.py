@@ -70,8 +70,8 @@ class World:
                 rng.normal(size=(HIDDEN, FEATURES)) / HIDDEN**0.5,
             ),
             rng.normal(size=(LATENT, HORIZON * DIM)) / LATENT**0.5,
-            rng.normal(size=(TASKS, LATENT)),
-            rng.normal(size=(TASKS, LATENT)),
+            0.5 * rng.normal(size=(TASKS, LATENT)),
+            0.5 * rng.normal(size=(TASKS, LATENT)),
             rng.normal(size=(5, LATENT)),
             rng.uniform(0.15, 0.6, TASKS),
         )

@@ -7,7 +7,7 @@ net did not learn to cancel. Only v(., 0) is needed to score: the time's part of
 
 The published nets are one-dimensional U-Nets of 62.1 M parameters each, on features that are not standardised. Here
 they are perceptrons on standardised features with one hidden layer of 128: 0.26 M parameters each at 1024 features,
-which eight times as many do not improve on (``python -m benchmarks.net_sizes``).
+which eight times as many do not clearly improve on (``python -m benchmarks.net_sizes``).
 """
 
 from __future__ import annotations

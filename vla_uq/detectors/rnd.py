@@ -7,7 +7,7 @@ here each step has its own. Chunk and features are standardised, and weigh the s
 
 The published nets are three one-dimensional U-Nets of 92.35 M parameters each (2048 features). Here they are
 perceptrons with hidden layers of 128, one in the target and two in the predictors: 0.5 M parameters in all at 1024
-features and chunks of 16 x 7, which larger nets do not improve on (``python -m benchmarks.net_sizes``).
+features and chunks of 16 x 7, which larger nets do not clearly improve on (``python -m benchmarks.net_sizes``).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 FIPER's observation score (flow policies of arXiv 2606.18043 use it too): the distance between a fixed random net of
 the features and a net trained to equal it on successful episodes. The published nets, ``target=(1024, 2048, 4096)``
 and ``predictor=(1024, 2048, 4096, 2048, 1024)``, have 34 M parameters at 1024 features and 64 outputs; the default has
-0.3 M, which larger nets do not improve on (``python -m benchmarks.net_sizes``).
+0.3 M, which larger nets do not clearly improve on (``python -m benchmarks.net_sizes``).
 """
 
 from __future__ import annotations
