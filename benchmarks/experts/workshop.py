@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +21,12 @@ class Workshop:
     """Of some tasks.
 
     :param backbone: file of the frozen backbone.
+    :param files: of the raw demonstrations.
     :param demonstrations: of each task.
     """
 
     backbone: Path
+    files: tuple[Path, ...]
     demonstrations: dict[str, Demonstrations]
 
 
@@ -33,20 +37,29 @@ def open_workshop(folder: Path, tasks: Sequence[Task], count: int, iterations: i
 
     :param iterations: of the backbone's training.
     """
-    from benchmarks.experts.backbone import restore
-
     raw = folder / f"demonstrations_{count}"
     with console.progress("demonstrations", len(tasks)) as advance:
         files = collect(tasks, count, raw, 2, lambda path: advance(1, path.stem))
-    weights = folder / f"backbone_{count}_{len(tasks)}_{iterations}.safetensors"
+    names = hashlib.sha256(" ".join(sorted(file.stem for file in files)).encode()).hexdigest()[:8]
+    weights = folder / f"backbone_{count}_{names}_{iterations}.safetensors"
     if not weights.exists():
         with console.progress("backbone", iterations) as advance:
             backbone.train(files, weights, Schedule(iterations=iterations), 0, lambda step, losses: advance(100))
-    encoder = restore(weights)
     with console.progress("contexts", len(files)) as advance:
-        found = {}
-        for file in files:
-            demos = encode(encoder, file, folder / weights.stem)
-            found[demos.task] = demos
-            advance(1)
-    return Workshop(weights, found)
+        return _encoded(weights, files, lambda: advance(1))
+
+
+@functools.lru_cache(maxsize=1)
+def restore(weights: Path, files: tuple[Path, ...]) -> Workshop:
+    """The same in another process: contexts are read, not made again."""
+    return _encoded(weights, files, lambda: None)
+
+
+def _encoded(weights: Path, files: Sequence[Path], encoded: Callable[[], None]) -> Workshop:
+    encoder = backbone.restore(weights)
+    found = {}
+    for file in files:
+        demos = encode(encoder, file, weights.with_suffix(""))
+        found[demos.task] = demos
+        encoded()
+    return Workshop(weights, tuple(files), found)

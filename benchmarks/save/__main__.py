@@ -10,6 +10,8 @@ from vla_cli.console import Console
 from vla_cli.surroundings import require
 
 SEEDS, QUICK_SEEDS = 5, 2
+WANTED, LEAKED = 8, 2
+"""Tasks whose success counts, and how many of them the policy was pretrained on (the paper: 10 and 3)."""
 QUICK = ("random", "diversity", "save_gu", "save_vfd")
 OURS = "save_vfd"
 
@@ -20,35 +22,32 @@ def run(options: Options, console: Console) -> Result:
     from benchmarks.experts.heads import Training
     from benchmarks.experts.workshop import open_workshop
     from benchmarks.save import table
-    from benchmarks.save.loop import Plan, Run
+    from benchmarks.save.loop import Plan, rounds, rounds_of
     from benchmarks.save.strategies import STRATEGIES
-    from sim_node.tasks import of_split
+    from sim_node.tasks import of_split, task_of
 
-    trained, further = of_split("trained"), (*of_split("unseen"), *of_split("further"))
-    known, wanted = [t.instruction for t in trained], [t.instruction for t in further[::2]]
-    plan = Plan(tuple(known), tuple(wanted), rounds=12)
-    demonstrations, iterations = 40, 5500
+    known = [t.instruction for t in of_split("trained")]
+    further = [t.instruction for t in (*of_split("unseen"), *of_split("further"))]
+    plan = Plan(tuple(known), (*known[:LEAKED], *further[:: len(further) // (WANTED - LEAKED)]), rounds=10)
+    demonstrations, iterations, names, seeds = 40, 5500, tuple(STRATEGIES), SEEDS
     if options.quick:
-        demonstrations, iterations = 16, 1500
+        demonstrations, iterations, names, seeds = 16, 1500, QUICK, QUICK_SEEDS
         plan = replace(
-            plan, known=tuple(known[:5]), wanted=tuple(wanted[:5]), rounds=4, pretraining=16, offered=16, episodes=5,
-            first=Training(1200), tuning=Training(300, rate=3e-4),
+            plan, known=tuple(known[:5]), wanted=(*known[:1], *further[:4]), rounds=4, pretraining=16, offered=16,
+            first=Training(1200),
         )  # fmt: skip
-    names = QUICK if options.quick else tuple(STRATEGIES)
-    used = (*plan.known, *plan.wanted) if options.quick else tuple(t.instruction for t in (*trained, *further))
-    tasks = [t for t in (*trained, *further) if t.instruction in used]
+    used = (*plan.known, *plan.wanted) if options.quick else (*known, *further)
+    tasks = [task_of(text) for text in dict.fromkeys(used)]
     folder = options.out / ("save_quick" if options.quick else "save")
     workshop = open_workshop(options.out / "experts", tasks, demonstrations, iterations, console)
-    seeds = range(options.seed, options.seed + (QUICK_SEEDS if options.quick else SEEDS))
-    runs = [Run(workshop, plan, name, seed, folder, 2) for seed in seeds for name in names]
-    with console.progress("rounds", sum(one.missing for one in runs)) as advance:
-        for one in runs:
-            while one.missing:
-                done = one.advance()
-                advance(1, f"{one.strategy} {one.seed} round {done.index}: success {done.mean:.2f}")
-    found = table.curves([result for one in runs for result in one.results()])
+    turns = range(options.seed, options.seed + seeds)
+    done = sum(len(rounds_of(folder, name, seed)) for name in names for seed in turns)
+    with console.progress("rounds", len(names) * seeds * (plan.rounds + 1) - done) as advance:
+        for result in rounds(workshop, plan, names, turns, folder, 2):
+            advance(1, f"{result.strategy} {result.seed} round {result.index}: success {result.mean:.2f}")
+    found = table.curves([r for name in names for seed in turns for r in rounds_of(folder, name, seed)])
     rows = [table.row(name, found[name]) for name in names]
-    headline: dict[str, float] = {"seeds": len(seeds), "rounds": plan.rounds, "budget": plan.budget}
+    headline: dict[str, float] = {"seeds": seeds, "rounds": plan.rounds, "budget": plan.budget}
     for other, key in (("random", "saved_vs_random"), ("diversity", "saved_vs_diversity"), ("save_gu", "saved_vs_gu")):
         headline[key] = table.saved(found, OURS, other)
         headline[f"{key}_low"], headline[f"{key}_high"] = table.saved_interval(found, OURS, other)
