@@ -6,6 +6,7 @@ reader never sees half a file; every fault in reading is an :class:`InputError` 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -48,7 +49,8 @@ def write(path: Path, kind: str, schema: int, document: Mapping[str, Any], tenso
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where even the folder is none, there is nothing to remove
+            temporary.unlink(missing_ok=True)
         raise InputError("cannot be written", where=str(path), found=error.strerror) from error
 
 

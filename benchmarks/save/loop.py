@@ -41,10 +41,10 @@ class Plan:
     wanted: tuple[str, ...]
     rounds: int
     budget: int = 5
-    pretraining: int = 40
+    pretraining: int = 20
     offered: int = 40
     episodes: int = 4
-    first: Training = field(default_factory=lambda: Training(4000))
+    first: Training = field(default_factory=lambda: Training(2000))
     tuning: Training = field(default_factory=lambda: Training(300, batch=128, rate=3e-4))
 
 

@@ -78,7 +78,6 @@ STRATEGIES: dict[str, Callable[[Situation, int], Strategy]] = {
     "save_action_l2": _save("save_action_l2", "action_l2", 1.5),
     "save_gu": _save("save_gu", "gu", 1.0, shifted=True),
     "save_vfd": _save("save_vfd", "vfd_one_way", 2.5),
-    "save_vfd_two_way": _save("save_vfd_two_way", "vfd_two_way", 1.0),
     "save_last_layer_vfd": _save("save_last_layer_vfd", "last_layer_vfd", 2.5),
 }
-"""Temperatures are the paper's; two-way VFD takes the lower one that the toy prefers."""
+"""Temperatures are the paper's; last-layer VFD takes that of VFD."""

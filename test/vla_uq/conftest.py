@@ -17,10 +17,14 @@ settings.load_profile("no_deadline")
 
 FEATURES, NODES, HORIZON, DIM = 6, 9, 4, 3
 DRAWS, ACTION, EXECUTE = 5, 7, 2
+HIDDEN = 8
 
 
-def make_rollout(number: int, *, success: bool = True, **meta: Any) -> Rollout:
-    """What a policy was thinking in one episode; a failure's features drift from its third inference on."""
+def make_rollout(number: int, *, success: bool = True, all_act: bool = False, **meta: Any) -> Rollout:
+    """What a policy was thinking in one episode; a failure's features drift from its third inference on.
+
+    :param all_act: the second member sampled, too, and the first one looked at its path.
+    """
     rng = np.random.default_rng(number)
     steps = int(rng.integers(5, 12))
     features = rng.normal(size=(steps, FEATURES)).astype(np.float32)
@@ -28,6 +32,10 @@ def make_rollout(number: int, *, success: bool = True, **meta: Any) -> Rollout:
     if not success:
         features[2:, 0] += 4
     samples = rng.normal(size=(steps, 1, DRAWS, HORIZON, ACTION)).astype(np.float32)
+    if all_act:
+        others = (rng.normal(size=x.shape).astype(np.float32) for x in (velocities, samples))
+        velocities, samples = (np.concatenate(pair, axis=1) for pair in zip((velocities, samples), others, strict=True))
+    last_layer = rng.normal(size=(steps, NODES, 1, HIDDEN)).astype(np.float32)
     known = {
         "task": "put the cube on the plate",
         "seed": number,
@@ -41,6 +49,7 @@ def make_rollout(number: int, *, success: bool = True, **meta: Any) -> Rollout:
             "features": features,
             "velocities": velocities,
             "samples": samples,
+            "last_layer": last_layer,
             "flow_times": np.tile(np.arange(1, 10, dtype=np.float32) / 10, (steps, 1)),
         },
     )

@@ -100,9 +100,35 @@ def test_scores_that_are_missing_or_not_finite_are_refused(values: np.ndarray) -
         Save(lambda candidates: values).choose(0, CANDIDATES, [])
 
 
+@given(st.floats(1e-150, 1e150), st.floats(0, 200), st.integers(0, 50))
+@settings(max_examples=40)
+def test_only_the_ratios_of_scores_count(scale: float, temperature: float, index: int) -> None:
+    plain = Save(by_level, budget=4, temperature=temperature).choose(index, CANDIDATES, [])
+    scaled = Save(lambda candidates: scale * by_level(candidates), budget=4, temperature=temperature)
+    found = scaled.choose(index, CANDIDATES, [])
+    for one, other in zip(plain.log["draws"], found.log["draws"], strict=True):
+        assert other["P"] == pytest.approx(one["P"], abs=1e-9)
+    assert found.chosen == plain.chosen
+
+
+@pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
+def test_temperatures_that_mean_nothing_are_refused(temperature: float) -> None:
+    with pytest.raises(InputError, match="temperature"):
+        Save(by_level, temperature=temperature)
+
+
 def test_random_is_uniform_over_episodes_and_may_repeat_between_rounds() -> None:
     found = Counter(c for r in range(300) for c in Random(budget=2).choose(r, CANDIDATES, []).chosen)
     assert len(found) == len(CANDIDATES) and max(found.values()) < 85
+
+
+def test_random_shows_nothing_twice_when_refused() -> None:
+    random, shown = Random(budget=5, allow_repeat=False), list[Candidate]()
+    for index in range(3):
+        shown += random.choose(index, CANDIDATES, shown).chosen
+    assert sorted(shown) == sorted(CANDIDATES)
+    with pytest.raises(InputError, match="has been shown"):
+        random.choose(3, CANDIDATES, shown)
 
 
 def test_diversity_covers_before_it_repeats_a_neighbourhood() -> None:
@@ -112,6 +138,9 @@ def test_diversity_covers_before_it_repeats_a_neighbourhood() -> None:
     assert {c.task for c in first.chosen} == set(TASKS)
     second = Diversity(points, budget=3).choose(1, CANDIDATES, first.chosen)
     assert not set(first.chosen) & set(second.chosen)
+    # Corner to corner, then in a corner from one neighbour to the next.
+    start, *far = first.log["distances"].values()
+    assert start is None and min(far) > 9 and 0 < max(second.log["distances"].values()) < 0.1
 
 
 def test_amf_first_takes_one_of_each_task_then_the_task_that_explains_most() -> None:

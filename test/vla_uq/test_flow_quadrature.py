@@ -7,6 +7,7 @@ import pytest
 
 from vla_uq.errors import InputError
 from vla_uq.flow import quadrature
+from vla_uq.flow.schedules import OT, VP
 
 
 def test_reference_weights() -> None:
@@ -28,8 +29,10 @@ def test_grid_weights() -> None:
 
 
 def test_leaving_out_the_weightless_node_changes_nothing() -> None:
-    nodes = quadrature.grid(10)
-    assert quadrature.weights(nodes[1:]) == pytest.approx(quadrature.weights(nodes)[1:])
+    for rule, nodes in (("left", quadrature.grid(10)), ("log", quadrature.log(11))):
+        assert quadrature.weights(nodes[1:], rule) == pytest.approx(quadrature.weights(nodes, rule)[1:])
+        uniform = quadrature.weights(nodes, rule, "uniform")
+        assert quadrature.weights(nodes[1:], rule, "uniform").sum() < uniform.sum()
 
 
 def test_log_rule_integrates() -> None:
@@ -39,6 +42,21 @@ def test_log_rule_integrates() -> None:
     assert quadrature.weights(nodes, "log", "uniform").sum() == pytest.approx(0.9, rel=1e-3)
     # The integral of t / (1 - t) from 0 to T is -ln(1 - T) - T.
     assert quadrature.weights(nodes, "log").sum() == pytest.approx(-np.log(0.1) - 0.9, rel=1e-3)
+
+
+def test_weights_of_schedules_and_of_clean_predictions() -> None:
+    nodes, dt = quadrature.grid(10)[1:], 0.1
+    expected = {
+        OT(): nodes / (1 - nodes),
+        OT(sigma_min=0.2): nodes / (1 - 0.8 * nodes),
+        VP(beta_min=0.1, beta_max=20.0): 2 / (0.1 + 19.9 * (1 - nodes)),
+    }
+    for schedule, weight in expected.items():
+        assert quadrature.weights(nodes, schedule=schedule) == pytest.approx(weight * dt)
+        assert quadrature.weights(nodes, "left", "uniform", schedule) == pytest.approx(dt)
+    clean = quadrature.weights(nodes, prediction="clean")
+    assert clean == pytest.approx(nodes / (1 - nodes) ** 3 * dt)
+    assert quadrature.weights(nodes, "left", "uniform", prediction="clean") == pytest.approx(dt / (1 - nodes) ** 2)
 
 
 def test_uniform_weights_of_a_full_grid_sum_to_one() -> None:
@@ -56,5 +74,7 @@ def test_refuses_unknown_names() -> None:
         quadrature.cells(np.array([0.0]), "simpson")
     with pytest.raises(InputError, match="weight: unknown weight; expected kl, uniform"):
         quadrature.weights(np.array([0.0]), weight="max")
+    with pytest.raises(InputError, match="prediction: unknown prediction; expected velocity, clean; found noise"):
+        quadrature.weights(np.array([0.0]), prediction="noise")
     with pytest.raises(InputError, match="last"):
         quadrature.reference(last=1.0)

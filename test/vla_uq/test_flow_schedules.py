@@ -38,6 +38,13 @@ def test_clean_and_noise_predictions_give_the_same_velocity(schedule: Schedule) 
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_gain_is_how_a_gap_of_clean_predictions_grows(schedule: Schedule) -> None:
+    clean, other, x = np.random.default_rng(2).normal(size=(3, len(TIMES)))
+    gap = schedule.velocity_from_clean(clean, x, TIMES) - schedule.velocity_from_clean(other, x, TIMES)
+    np.testing.assert_allclose(gap, schedule.clean_gain(TIMES) * (clean - other), rtol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_weight_turns_velocity_gaps_into_score_gaps(schedule: Schedule) -> None:
     rng = np.random.default_rng(1)
     x, v, other = rng.normal(size=(3, len(TIMES)))

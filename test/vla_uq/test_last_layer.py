@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from vla_uq.errors import InputError
 from vla_uq.flow.quadrature import grid
+from vla_uq.flow.schedules import OT, VP
 from vla_uq.uncertainty.last_layer import LastLayerPosterior, MomentAccumulator
 from vla_uq.uncertainty.vfd import vfd
 
@@ -22,7 +25,12 @@ def posterior(seed: int = 0, chunks: float = 50.0) -> LastLayerPosterior:
     return LastLayerPosterior.fit(accumulator.moment, chunks=chunks, outputs=OUTPUTS, residual=0.5, prior=2.0)
 
 
-def test_equals_the_vfd_of_layers_drawn_from_the_posterior() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"weight": "uniform", "quadrature": "log"}, {"schedule": VP()}, {"schedule": OT(0.1), "prediction": "clean"}],
+    ids=str,
+)
+def test_equals_the_vfd_of_layers_drawn_from_the_posterior(options: dict[str, Any]) -> None:
     fitted = posterior()
     rng = np.random.default_rng(1)
     phi = rng.normal(size=(len(TIMES), STEPS, WIDTH))
@@ -32,9 +40,9 @@ def test_equals_the_vfd_of_layers_drawn_from_the_posterior() -> None:
         layer = fitted.root @ rng.normal(size=(WIDTH + 1, OUTPUTS))  # W − W_map, columns independent
         velocities = np.zeros((1, 2, 1, len(TIMES), STEPS, OUTPUTS))
         velocities[0, 1, 0] = extended @ layer
-        scores.append(vfd(velocities, TIMES))
+        scores.append(vfd(velocities, TIMES, **options))
     error = np.std(scores) / np.sqrt(len(scores))
-    assert fitted.score(phi, TIMES) == pytest.approx(np.mean(scores), abs=4 * error)
+    assert fitted.score(phi, TIMES, **options) == pytest.approx(np.mean(scores), abs=4 * error)
 
 
 def test_covariance_is_the_inverse_of_the_hessian() -> None:

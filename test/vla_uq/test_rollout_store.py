@@ -101,6 +101,13 @@ def test_a_failed_write_leaves_the_old_file(file: Path, make_rollout: Make, monk
     assert [p.name for p in file.parent.iterdir()] == [file.name]
 
 
+def test_a_file_where_the_folder_should_be_is_a_clear_error(tmp_path: Path, make_rollout: Make) -> None:
+    """Removing the temporary file, which could not be made either, used to raise NotADirectoryError instead."""
+    (tmp_path / "taken").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be written"):
+        write(tmp_path / "taken" / "rollout-a.safetensors", make_rollout(0))
+
+
 def test_unfinished_files_are_no_rollouts(tmp_path: Path) -> None:
     (tmp_path / ".rollout-x.safetensors.77.tmp").write_bytes(b"half")
     assert list(RolloutStore(tmp_path)) == []

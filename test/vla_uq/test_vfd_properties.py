@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from vla_uq.errors import InputError
 from vla_uq.flow.ensemble import one_way
 from vla_uq.flow.quadrature import grid, weights
 from vla_uq.flow.sampling import Array
+from vla_uq.uncertainty.action_l2 import action_l2
 from vla_uq.uncertainty.vfd import contributions, vfd
 
 TIMES = grid(10)
@@ -52,6 +52,24 @@ def test_two_way_does_not_know_the_members_order(seed: int) -> None:
 
 
 @given(SEEDS)
+def test_one_way_does_not_know_the_order_of_those_who_look(seed: int) -> None:
+    v = fields(seed, members=4)
+    assert vfd(v[:, [0, 3, 1, 2]], TIMES) == pytest.approx(vfd(v, TIMES))
+    one_by_one = [vfd(v[:, [0, j]], TIMES) for j in (1, 2, 3)]
+    assert vfd(v, TIMES) == pytest.approx(np.mean(one_by_one))
+
+
+@given(SEEDS)
+def test_many_inferences_or_draws_at_once_are_the_same_as_one_after_the_other(seed: int) -> None:
+    episode = np.stack([fields(seed + t, members=3, draws=4) for t in range(3)])
+    batched = contributions(episode, TIMES)
+    assert batched.shape == (3, 4, 3)
+    np.testing.assert_allclose(batched, [contributions(v, TIMES) for v in episode], rtol=1e-12)
+    draws = [vfd(episode[0][:, :, n : n + 1], TIMES) for n in range(4)]
+    assert vfd(episode[0], TIMES) == pytest.approx(np.mean(draws))
+
+
+@given(SEEDS)
 @settings(max_examples=25)
 def test_rotation_of_the_chunk_changes_nothing(seed: int) -> None:
     v = fields(seed)
@@ -65,6 +83,9 @@ def test_padding_is_cut_off(seed: int) -> None:
     v = fields(seed)
     garbage = np.random.default_rng(seed + 1).normal(size=(*v.shape[:5], 5)) * 1e6
     assert vfd(np.concatenate([v, garbage], axis=-1), TIMES, dims=3) == pytest.approx(vfd(v, TIMES))
+    assert vfd(np.concatenate([v, garbage * np.nan], axis=-1), TIMES, dims=3) == pytest.approx(vfd(v, TIMES))
+    tail = np.full((*v.shape[:4], 2, 3), np.inf)
+    assert vfd(np.concatenate([v, tail], axis=-2), TIMES, steps=4) == pytest.approx(vfd(v, TIMES))
 
 
 @given(SEEDS)
@@ -110,8 +131,7 @@ def test_agreement_on_two_modes_is_no_disagreement() -> None:
     rng = np.random.default_rng(0)
     trace = one_way([bimodal, bimodal], rng.normal(size=(64, 1, 1)), TIMES)
     other = one_way([bimodal, bimodal], rng.normal(size=(64, 1, 1)), TIMES)
-    chunks: NDArray[np.floating] = trace.final[0] - other.final[0]
-    assert np.abs(chunks).mean() > 0.5
+    assert action_l2(np.concatenate([trace.final, other.final])) > 0.5
     assert vfd(trace.velocities, trace.times) == pytest.approx(0.0, abs=1e-12)
 
 

@@ -31,18 +31,22 @@ class Diversity:
         if missing:
             raise InputError("has no embedding", where=missing[0])
         shown = set(acquired)
-        ranking = [ordered[i] for i in self._order(np.stack([self.embeddings[c.episode_id] for c in ordered]))]
-        chosen = [c for c in ranking if c not in shown][: self.budget]
+        order = self._order(np.stack([self.embeddings[c.episode_id] for c in ordered]))
+        distances = {ordered[i]: distance for i, distance in order}
+        chosen = [c for c in distances if c not in shown][: self.budget]
         if not chosen:
             raise InputError("every candidate has been shown", where="candidates", remedy="offer new initial states")
-        return Round(index, tuple(chosen))
+        return Round(index, tuple(chosen), {"distances": {c.episode_id: distances[c] for c in chosen}})
 
-    def _order(self, points: NDArray[np.floating[Any]]) -> list[int]:
-        """Each next point is the one farthest from all before it; the first is random."""
-        order = [generator(self.seed, self.name, 0).randrange(len(points))]
-        nearest = np.linalg.norm(points - points[order[0]], axis=1)
+    def _order(self, points: NDArray[np.floating[Any]]) -> list[tuple[int, float | None]]:
+        """Each next point is the one farthest from all before it, with that distance; the first is random."""
+        first = generator(self.seed, self.name, 0).randrange(len(points))
+        order: list[tuple[int, float | None]] = [(first, None)]
+        nearest = np.linalg.norm(points - points[first], axis=1)
+        nearest[first] = -1.0
         while len(order) < len(points):
-            nearest[order] = -1.0
-            order.append(int(nearest.argmax()))
-            nearest = np.minimum(nearest, np.linalg.norm(points - points[order[-1]], axis=1))
+            farthest = int(nearest.argmax())
+            order.append((farthest, float(nearest[farthest])))
+            nearest = np.minimum(nearest, np.linalg.norm(points - points[farthest], axis=1))
+            nearest[farthest] = -1.0
         return order

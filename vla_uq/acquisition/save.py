@@ -7,6 +7,7 @@ taken. Everything is scored again each round, and what was chosen before may be 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,8 +43,8 @@ class Save:
         seed: int = 0,
         name: str = "save",
     ) -> None:
-        if temperature < 0:
-            raise InputError("is negative", where="temperature", found=temperature)
+        if not 0 <= temperature < math.inf:
+            raise InputError("must be finite and not negative", where="temperature", found=temperature)
         self.name = name
         self.scores, self.budget, self.temperature = scores, check_budget(budget), temperature
         self.shifted, self.allow_repeat, self.seed = shifted, allow_repeat, seed
@@ -55,7 +56,8 @@ class Save:
         """
         groups = by_task(candidates)
         ordered = [c for group in groups.values() for c in group]
-        u = dict(zip(ordered, self._uncertainty(ordered), strict=True))
+        values, lift = self._uncertainty(ordered)
+        u = dict(zip(ordered, values, strict=True))
         task_score = {task: float(np.mean([u[c] for c in group])) for task, group in groups.items()}
         shown = set() if self.allow_repeat else set(acquired)
         eligible = {task: [c for c in group if c not in shown] for task, group in groups.items()}
@@ -69,22 +71,25 @@ class Save:
             {
                 "uncertainty": self.name,
                 "temperature": self.temperature,
+                "lift": lift,
                 "episodes": {c.episode_id: u[c] for c in ordered},
                 "tasks": task_score,
                 "draws": log,
             },
         )
 
-    def _uncertainty(self, candidates: Sequence[Candidate]) -> list[float]:
+    def _uncertainty(self, candidates: Sequence[Candidate]) -> tuple[list[float], float]:
+        """The u of each candidate, and what was added to its score for it."""
         values = np.asarray(self.scores(candidates), np.float64)
         if values.shape != (len(candidates),) or not np.isfinite(values).all():
             bad = int((~np.isfinite(values)).sum()) if values.shape == (len(candidates),) else values.shape
             raise InputError(
                 "one finite score a candidate is needed", where=self.name, expected=len(candidates), found=bad
             )
-        if self.shifted:
-            values = values - values.min() + 0.01 * np.ptp(values)
-        return values.tolist()
+        if not self.shifted:
+            return values.tolist(), 0.0
+        lift = 0.01 * np.ptp(values) - values.min()
+        return (values - values.min() + 0.01 * np.ptp(values)).tolist(), float(lift)
 
     def _draw_tasks(
         self, index: int, scores: dict[str, float], capacity: dict[str, int]
@@ -95,7 +100,9 @@ class Save:
         log: list[dict[str, Any]] = []
         for _ in range(min(self.budget, sum(capacity.values()))):
             left = [task for task in scores if drawn.count(task) < capacity[task]]
-            weights = [max(scores[task], 0.0) ** self.temperature for task in left]
+            # Relative to the largest: P does not change, and no power overflows or vanishes.
+            largest = max(max(scores[task] for task in left), 0.0) or 1.0
+            weights = [(max(scores[task], 0.0) / largest) ** self.temperature for task in left]
             if not sum(weights):
                 weights = [1.0] * len(left)
             total = sum(weights)

@@ -19,6 +19,8 @@ Rule = Literal["left", "log"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Weight = Literal["kl", "uniform"]
 WEIGHTS: tuple[Weight, ...] = get_args(Weight)
+Prediction = Literal["velocity", "clean"]
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
 
 
 def grid(steps: int = 10) -> Floats:
@@ -63,17 +65,32 @@ def cells(times: NDArray[np.floating[Any]], rule: str = "left") -> Floats:
 
 
 def weights(
-    times: NDArray[np.floating[Any]], rule: str = "left", weight: str = "kl", schedule: Schedule | None = None
+    times: NDArray[np.floating[Any]],
+    rule: str = "left",
+    weight: str = "kl",
+    schedule: Schedule | None = None,
+    prediction: str = "velocity",
 ) -> Floats:
     """W_k of the sum over nodes, (K,).
 
+    The integrand of a KL divergence vanishes at noise, so under ``kl`` the others weigh the same whether or not the
+    node t = 0 is among ``times``.
+
     :param weight: ``kl``: w(t) of the schedule, the integral is a KL divergence; ``uniform``: 1, it bounds W2.
-    :raises InputError: as :func:`cells`, or when the weight is unknown.
+    :param schedule: of the policy; the plain linear path by default.
+    :param prediction: what the fields that are weighted are: ``velocity``, or ``clean`` for policies that predict the
+        action E[a | x] itself. A gap between those is weighted as the velocity gap that it makes, under the linear
+        path t / (1 - t)^3, and not turned into a difference of two large velocities first.
+    :raises InputError: as :func:`cells`, or when weight or prediction is unknown.
     """
-    if weight not in WEIGHTS:
-        raise InputError("unknown weight", where="weight", expected=", ".join(WEIGHTS), found=weight)
-    dt = cells(times, rule)
-    return dt if weight == "uniform" else (schedule or OT()).weight(np.asarray(times, np.float64)) * dt
+    for name, known, found in (("weight", WEIGHTS, weight), ("prediction", PREDICTIONS, prediction)):
+        if found not in known:
+            raise InputError(f"unknown {name}", where=name, expected=", ".join(known), found=found)
+    dt, t, path = cells(times, rule), np.asarray(times, np.float64), schedule or OT()
+    if weight == "kl" and t[0] > 0:
+        dt = cells(np.insert(t, 0, 0.0), rule)[1:]
+    products: Floats = dt if weight == "uniform" else path.weight(t) * dt
+    return products if prediction == "velocity" else products * path.clean_gain(t) ** 2
 
 
 def _inside(last: float) -> float:

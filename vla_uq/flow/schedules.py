@@ -36,6 +36,11 @@ class Schedule(ABC):
     def weight(self, t: Floats) -> Floats:
         """w(t) of the divergence integral, in closed form."""
 
+    def clean_gain(self, t: Floats) -> Floats:
+        """By how much a gap between clean predictions grows when they become velocities: dv/d(clean) at ``t``."""
+        c = self.coefficients(t)
+        return c.d_alpha - c.d_sigma * c.alpha / c.sigma
+
     def velocity_from_clean(self, clean: Floats, x: Floats, t: Floats) -> Floats:
         """Velocity of a policy that predicts the clean action E[a | x]; errors grow by 1 / sigma, so use fp32."""
         c = self.coefficients(t)

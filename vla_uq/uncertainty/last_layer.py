@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from vla_uq.errors import InputError
 from vla_uq.flow.quadrature import weights
+from vla_uq.flow.schedules import Schedule
 from vla_uq.uncertainty.inputs import Field, Floats
 
 
@@ -69,13 +70,22 @@ class LastLayerPosterior:
         return variances
 
     def score(
-        self, last_layer: Field, flow_times: NDArray[np.floating[Any]], *, weight: str = "kl", quadrature: str = "left"
+        self,
+        last_layer: Field,
+        flow_times: NDArray[np.floating[Any]],
+        *,
+        weight: str = "kl",
+        quadrature: str = "left",
+        schedule: Schedule | None = None,
+        prediction: str = "velocity",
     ) -> float:
         """Last-layer VFD of one inference.
 
         :param last_layer: (node, H, D) input of the last layer at the nodes of the policy's own path; H = 1 where one
             φ makes the whole chunk.
         :param flow_times: (node,) ascending in [0, 1).
+        :param weight: this and the rest as :func:`vla_uq.flow.quadrature.weights`; ``prediction`` is what the layer
+            puts out.
         :raises InputError: naming the shape that does not fit.
         """
         phi = np.asarray(last_layer)
@@ -86,7 +96,7 @@ class LastLayerPosterior:
                 expected=f"({len(flow_times)}, H, D)",
                 found=phi.shape,
             )
-        node_weights = weights(np.asarray(flow_times), quadrature, weight)
+        node_weights = weights(np.asarray(flow_times), quadrature, weight, schedule, prediction)
         return float(self.outputs * (node_weights @ self.variance(phi).sum(axis=1)))
 
 

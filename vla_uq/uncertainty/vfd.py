@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vla_uq.errors import InputError
 from vla_uq.flow.quadrature import weights
+from vla_uq.flow.schedules import Schedule
 
 Floats = NDArray[np.float64]
 Field = NDArray[np.floating[Any]]
@@ -26,11 +27,22 @@ def vfd(
     *,
     weight: str = "kl",
     quadrature: str = "left",
+    schedule: Schedule | None = None,
+    prediction: str = "velocity",
     steps: int | None = None,
     dims: int | None = None,
 ) -> float:
     """VFD of one inference: the sum of its :func:`contributions`, which see."""
-    parts = contributions(velocities, flow_times, weight=weight, quadrature=quadrature, steps=steps, dims=dims)
+    parts = contributions(
+        velocities,
+        flow_times,
+        weight=weight,
+        quadrature=quadrature,
+        schedule=schedule,
+        prediction=prediction,
+        steps=steps,
+        dims=dims,
+    )
     return float(parts.sum())
 
 
@@ -40,6 +52,8 @@ def contributions(
     *,
     weight: str = "kl",
     quadrature: str = "left",
+    schedule: Schedule | None = None,
+    prediction: str = "velocity",
     steps: int | None = None,
     dims: int | None = None,
 ) -> Floats:
@@ -51,6 +65,8 @@ def contributions(
     :param flow_times: (node,) ascending in [0, 1), t = 0 at noise; the same for all inferences.
     :param weight: ``kl`` or ``uniform``; the node t = 0 has weight zero under ``kl`` and may be left out.
     :param quadrature: ``left`` or ``log``.
+    :param schedule: the path from noise to action that the policy was trained on; the plain linear one by default.
+    :param prediction: ``clean`` when ``velocities`` are predictions of the action and not velocities.
     :param steps: only the first so many actions of the chunk (those that will be executed).
     :param dims: only the first so many dimensions (the real ones, where the policy pads its actions).
     :raises InputError: naming the shape that does not fit.
@@ -73,7 +89,7 @@ def contributions(
     v = v[..., slice(steps), slice(dims)]
     if v.dtype.itemsize < 4:
         v = v.astype(np.float32)
-    node_weights = weights(times, quadrature, weight)
+    node_weights = weights(times, quadrature, weight, schedule, prediction)
     parts = np.zeros((*v.shape[:-6], *v.shape[-2:]))
     for actor in range(actors):
         fields = v[..., actor, :, :, :, :, :]
