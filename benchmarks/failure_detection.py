@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.failure import conditions
 from benchmarks.failure.beds import BEDS, FIRST, TOKEN_ROWS, Source, sources
 from benchmarks.failure.published import BEST_TOKEN, SEEN_UNSEEN
 from benchmarks.report import Options, Result, command
@@ -43,25 +44,38 @@ def run(options: Options, console: Console) -> Result:
     """Collect what is missing, evaluate what is missing, and put it into one table."""
     require("train")
     rows: list[dict[str, Any]] = []
+    disturbed: list[dict[str, Any]] = []
     notes = list(NOTES)
     rollouts = 0
     for source in sources(options, console):
-        found, omitted, episodes = _compared(source, options, console)
+        found, by_condition, omitted, episodes = _compared(source, options, console)
         rows += found
+        disturbed += by_condition
         rollouts += episodes
         notes += [f"left out ({source.policy} policy): {name}: {reason}" for name, reason in omitted.items()]
     bed = str(options.own.get("bed", BEDS[0]))
     title = f"Failure detection on the {bed} bed: {rollouts} rollouts, {_splits(options)} split(s) into seen and unseen"
     variant = "" if bed == BEDS[0] else bed
-    return Result(title, COLUMNS, _ordered(rows), headline(rows, rollouts), notes=notes, variant=variant)
+    order = [(row["policy"], row["detector"]) for row in _ordered(rows)]
+    disturbed.sort(key=lambda row: order.index((row["policy"], row["row"])))
+    return Result(
+        title,
+        COLUMNS,
+        _ordered(rows),
+        headline(rows, rollouts) | conditions.headline(disturbed),
+        notes=[*notes, *conditions.notes(disturbed, ALPHA)],
+        variant=variant,
+        tables=conditions.tables(disturbed, ALPHA),
+    )
 
 
 def _compared(
     source: Source, options: Options, console: Console
-) -> tuple[list[dict[str, Any]], Mapping[str, str], int]:
-    """The rows of one policy, those left out with the reason, and the number of rollouts."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Mapping[str, str], int]:
+    """The rows of one policy, those of each condition, those left out with the reason, and the number of rollouts."""
     from vla_cli.verbs.evaluate import usable
     from vla_uq.evaluation import grids
+    from vla_uq.evaluation.conditions import by_condition
     from vla_uq.evaluation.splits import stratified
     from vla_uq.evaluation.table import table
 
@@ -78,7 +92,12 @@ def _compared(
     comparison = compare(plan, console)
     best = comparison.best()
     found = [line(row, source.policy, best) for row in table(comparison, ALPHA)]
-    return found, comparison.refused(), len(metas)
+    disturbed = [
+        {**each, "policy": source.policy}
+        for name in comparison.names()
+        for each in by_condition(comparison, name, ALPHA)
+    ]
+    return found, disturbed, comparison.refused(), len(metas)
 
 
 def line(row: Mapping[str, Any], policy: str, best: str | None) -> dict[str, Any]:

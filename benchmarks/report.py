@@ -7,13 +7,22 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vla_cli.console import Console, Report, finite
 from vla_cli.surroundings import versions
 from vla_uq.errors import InputError
+
+
+@dataclass(frozen=True)
+class Table:
+    """A further table of a benchmark."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,7 @@ class Result:
     :param headline: the numbers that others quote.
     :param device: what it ran on.
     :param notes: lines to be read with the table.
+    :param tables: further ones, below the first.
     :param variant: told apart in the file's name from the same benchmark run on something else; may be empty.
     """
 
@@ -34,6 +44,7 @@ class Result:
     device: str = "cpu"
     notes: Sequence[str] = ()
     variant: str = ""
+    tables: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)
@@ -85,12 +96,15 @@ def command(
     path.write_text(json.dumps(finite(document(name, options, result, given)), indent=1, allow_nan=False) + "\n")
     headline = [f"{key}: {value:.4g}" for key, value in result.headline.items()]
     notes = ["", *result.notes, *headline, f"written: {path}"]
-    Console().show(Report(result.title, result.columns, result.rows, notes=notes))
+    Console().show(Report(result.title, result.columns, result.rows))
+    for table in result.tables:
+        Console().show(Report(f"\n{table.title}", table.columns, table.rows))
+    Console().show(Report("", notes=notes))
     return 0
 
 
 def document(name: str, options: Options, result: Result, given: Sequence[str] = ()) -> dict[str, Any]:
-    """What is written, the same keys for every benchmark.
+    """What is written, the same keys for every benchmark; ``tables`` where there are further ones.
 
     :param given: the benchmark's own arguments, where they are not the defaults.
     """
@@ -107,4 +121,5 @@ def document(name: str, options: Options, result: Result, given: Sequence[str] =
         "rows": [dict(row) for row in result.rows],
         "notes": list(result.notes),
         "headline": dict(result.headline),
+        **({"tables": [asdict(table) for table in result.tables]} if result.tables else {}),
     }

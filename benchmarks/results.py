@@ -72,6 +72,8 @@ def section(path: Path) -> str:
     device = f"{result['device']}; {', '.join(f'{k} {v}' for k, v in result['versions'].items())}"
     lines = [f"## {result['title']}", "", "```sh", result["command"], "```", ""]
     lines += [*markdown(result["columns"], result["rows"]), ""]
+    for table in result.get("tables", []):
+        lines += [f"**{table['title']}**", "", *markdown(table["columns"], table["rows"]), ""]
     lines += [f"- {note}" for note in result["notes"]]
     commentary = path.with_suffix(".md")
     if commentary.exists():

@@ -26,6 +26,7 @@ class Verb:
 
 VERBS = (
     Verb("demo", "vla_cli.verbs.demo", "run the whole system on the simulated arm and write out/demo"),
+    Verb("teleop", "vla_cli.verbs.teleop", "take over the arm with a keyboard, for those who have nothing else"),
     Verb("audit", "vla_cli.verbs.audit", "re-derive every command of a recorded bag and report violations"),
     Verb("tasks", "vla_cli.verbs.tasks", "list the tasks and disturbances of the simulated table-top"),
     Verb("inspect", "vla_cli.verbs.inspect", "show what a monitor bundle or a rollout file holds"),
@@ -34,8 +35,10 @@ VERBS = (
     Verb("rollouts", "vla_cli.verbs.rollouts", "roll out a policy in shadow mode into a rollout store"),
     Verb("import", "vla_cli.verbs.import_", "read rollouts that others recorded, or bags, into a rollout store"),
     Verb("evaluate", "vla_cli.verbs.evaluate", "compare all detectors on a rollout store, on seen and unseen tasks"),
+    Verb("scores", "vla_cli.verbs.scores", "compute every uncertainty score on recorded traces, with its cost"),
     Verb("train", "vla_cli.verbs.train", "train one detector on rollouts into a file that `calibrate` takes"),
     Verb("calibrate", "vla_cli.verbs.calibrate", "calibrate a monitor bundle from bags or rollouts"),
+    Verb("select", "vla_cli.verbs.select", "choose which demonstrations to collect next, from recorded candidates"),
 )
 
 

@@ -21,7 +21,7 @@ DRAWS = 10
 SEEDS = {"flow": 15, "tokens": 10}
 """Episodes of each task and disturbance (61 pairs)."""
 QUICK = {"flow": 3, "tokens": 2}
-TOKEN_ROWS = ("token_max_prob", "token_avg_prob", "token_max_entropy", "token_avg_entropy")
+TOKEN_ROWS = ("token_max_prob", "token_avg_prob", "token_max_entropy", "token_avg_entropy", "perplexity")
 BESIDE_TOKENS = ("safe_mlp", "counter", "difficulty", "difficulty_oracle")
 """What else is evaluated on the token policy's rollouts: they fail at other times than the flow policy's."""
 

@@ -11,7 +11,7 @@ from vla_cli.surroundings import require
 
 SEEDS, QUICK_SEEDS = 5, 2
 KNOWN = ("put the red cube in the basket", "open the front drawer", "close the front drawer")
-"""Tasks of the pretraining: few, for the backbone knows every thing on the table, and more would leave nothing to buy."""
+"""Tasks of the pretraining: few, for the backbone knows every thing on the table, and more leave nothing to buy."""
 WANTED = (
     *KNOWN[:2],
     "put the black bowl on the plate",
@@ -38,7 +38,7 @@ def run(options: Options, console: Console) -> Result:
     from benchmarks.save.strategies import STRATEGIES
     from sim_node.tasks import TASKS
 
-    plan = Plan(KNOWN, WANTED, rounds=10)
+    plan = Plan(KNOWN, WANTED, rounds=8)
     demonstrations, iterations, names, seeds = 40, 5500, tuple(STRATEGIES), SEEDS
     if options.quick:
         demonstrations, iterations, names, seeds = 16, 600, QUICK, QUICK_SEEDS

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("benchmarks")  # not installed: needs the source tree as the working directory
 
 from benchmarks import failure_detection, report, results
-from benchmarks.failure import beds, published
+from benchmarks.failure import beds, conditions, published
 from vla_cli.console import Console
 from vla_uq.detectors import DETECTORS
 from vla_uq.errors import InputError
@@ -62,6 +62,34 @@ def test_the_table_has_both_controls_and_the_published_figures(made: dict[str, A
     assert head["counter_unseen"] == rows["counter"]["unseen"]
     assert all(isinstance(value, (int, float)) for value in head.values())
     assert made["command"] == f"python -m benchmarks.failure_detection --quick --processes 1 --seed {beds.FIRST}"
+
+
+def test_novelty_is_told_from_failure_by_condition(made: dict[str, Any]) -> None:
+    seen, unseen = made["tables"]
+    assert seen["columns"] == unseen["columns"] == ["detector", "policy", "all", "nominal", "pushed"]
+    assert seen["title"].startswith("Per disturbance, seen tasks, alpha 0.1: AUC")
+    assert [row["detector"] for row in seen["rows"]] == [row["detector"] for row in made["rows"]]
+    row = seen["rows"][0]
+    numbers = row["conditions"]["none"]
+    assert (numbers["successes"], numbers["failures"]) == (14, 6) and 0.5 < numbers["roc_auc"] <= 1
+    assert 1 >= numbers["constant_far"] >= numbers["constant_far_matched"] >= 0
+    assert 1 >= numbers["constant_tpr"] >= numbers["constant_tpr_matched"] > 0
+    assert numbers["functional_far"] is None and "too few" in numbers["functional_refused"]  # of 10 nominal successes
+    caught, false = (100 * numbers[f"constant_{rate}"] for rate in ("tpr_matched", "far"))
+    assert row["nominal"] == f"{numbers['roc_auc']:.2f} · {caught:.0f}/{false:.0f} · –/–"
+    assert any(note.startswith("Successes + failures, flow policy, seen tasks: all ") for note in made["notes"])
+
+
+def test_conditions_without_failures_or_thresholds_have_dashes() -> None:
+    rates = {f"{t}_{rate}": math.nan for t in ("constant", "functional") for rate in ("tpr_matched", "far")}
+    known = {"row": "vfd", "policy": "flow", "tasks": "seen", "roc_auc": math.nan, "successes": 3, "failures": 0}
+    row = {**known, **rates, "condition": "fog", "constant_refused": "too few", "functional_refused": ""}
+    (table,) = conditions.tables([row], 0.1)
+    assert table.columns == ("detector", "policy", "fog") and table.rows[0]["fog"] == "– · –/– · –/–"
+    assert conditions.notes([row], 0.1)[1:] == [
+        "Successes + failures, flow policy, seen tasks: fog 3+0.",
+        "Missing on a split: constant threshold: too few",
+    ]
 
 
 def test_every_detector_has_a_row_somewhere() -> None:
@@ -122,7 +150,8 @@ def test_the_page_of_results(made: dict[str, Any], tmp_path: Path, capsys: pytes
     text = page.read_text()
     assert text.index("# Results") < text.index(made["title"]) < text.index("| detector | policy | seen | unseen |")
     assert made["command"] in text and text.rstrip().endswith("</sub>") and "What differs, and why." in text
-    (row,) = [line for line in text.splitlines() if line.startswith("| mahalanobis |")]
+    row, *_ = [line for line in text.splitlines() if line.startswith("| mahalanobis |")]
+    assert "**Per disturbance, seen tasks" in text and "| detector | policy | all | nominal | pushed |" in text
     assert "–" in row and row.count("|") == len(text.split("| detector")[1].split("\n")[0].split("|"))
     assert results.main(["--from", str(tmp_path / "nowhere"), "--out", str(page)]) == 2
     (folder / "broken.json").write_text("{}")

@@ -39,9 +39,9 @@ def _episodes(make_rollout: MakeRollout) -> list[Rollout]:
         rng, steps = np.random.default_rng(number), len(rollout.tensor("features"))
         more = {
             "features": rollout.tensor("features"),
-            "velocities": rng.normal(size=(steps, 1, 2, 1, 9, 4, 7)),
+            "velocities": rng.normal(size=(steps, 2, 2, 1, 9, 4, 7)),
             "flow_times": rollout.tensor("flow_times"),
-            "samples": rng.normal(size=(steps, 1, 4, 4, 7)),
+            "samples": rng.normal(size=(steps, 2, 4, 4, 7)),
             "last_layer": rng.normal(size=(steps, 9, 4, 5)),
             "token_logprobs": -rng.random((steps, 5)),
             "token_entropies": rng.random((steps, 5)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,8 +24,11 @@ def combined(kind: type[Combination], aggregator: str) -> Detector:
     return kind(alpha=0.5, parts=parts)
 
 
+OF_ALL = (detectors.VfdTwoWay, detectors.DecuKl, detectors.ActionL2, detectors.Gu, detectors.GuJazbec)
+"""These need chunks or paths of all members."""
 KINDS: dict[str, Callable[[str], Detector]] = {
-    "vfd": lambda aggregator: Vfd(aggregator),
+    **{kind.name: kind for kind in (Vfd, detectors.Decu, detectors.LastLayerVfd)},
+    **{kind.name: kind for kind in OF_ALL},
     "safe_mlp": lambda aggregator: SafeMlp(aggregator, SafeTraining(hidden=8, iterations=30, batch=4)),
     "safe_lstm": lambda aggregator: SafeLstm(aggregator, SafeLstmTraining(hidden=8, iterations=30, batch=4)),
     **{
@@ -48,11 +52,21 @@ KINDS: dict[str, Callable[[str], Detector]] = {
 RULES = ("none", "cumsum", "running_mean", "sliding_mean:3", "sliding_max:3", "ema:0.3")
 
 
-@pytest.fixture(params=[(name, rule) for name in KINDS for rule in RULES], ids="-".join)
-def detector(request: pytest.FixtureRequest, make_rollout: Make) -> Detector:
-    name, rule = request.param
+@pytest.fixture(name="kind", params=[(name, rule) for name in KINDS for rule in RULES], ids="-".join)
+def _kind(request: pytest.FixtureRequest) -> tuple[str, str]:
+    return request.param
+
+
+@pytest.fixture(name="make")
+def _make(kind: tuple[str, str], make_rollout: Make) -> Make:
+    return partial(make_rollout, all_act=True) if KINDS[kind[0]] in OF_ALL else make_rollout
+
+
+@pytest.fixture
+def detector(kind: tuple[str, str], make: Make) -> Detector:
+    name, rule = kind
     detector = KINDS[name](rule)
-    detector.fit([make_rollout(i, success=i % 2 == 0) for i in range(8)])
+    detector.fit([make(i, success=i % 2 == 0) for i in range(8)])
     return detector
 
 
@@ -62,14 +76,14 @@ def stream(detector: Detector, rollout: Rollout) -> list[float]:
     return [detector.update({n: rollout.tensor(n)[t] for n in rollout.tensors}) for t in range(length)]
 
 
-def test_batch_equals_streaming(detector: Detector, make_rollout: Make) -> None:
+def test_batch_equals_streaming(detector: Detector, make: Make) -> None:
     for i in (100, 101):
-        rollout = make_rollout(i)
+        rollout = make(i)
         np.testing.assert_allclose(detector.score(rollout), stream(detector, rollout), rtol=1e-6, atol=1e-9)
 
 
-def test_scoring_an_episode_leaves_the_running_one_alone(detector: Detector, make_rollout: Make) -> None:
-    rollout, other = make_rollout(100), make_rollout(101)
+def test_scoring_an_episode_leaves_the_running_one_alone(detector: Detector, make: Make) -> None:
+    rollout, other = make(100), make(101)
     expected = stream(detector, rollout)
     detector.reset()
     for t, value in enumerate(expected):
@@ -77,11 +91,11 @@ def test_scoring_an_episode_leaves_the_running_one_alone(detector: Detector, mak
         assert detector.update({n: rollout.tensor(n)[t] for n in rollout.tensors}) == value
 
 
-def test_state_round_trip(detector: Detector, make_rollout: Make) -> None:
+def test_state_round_trip(detector: Detector, make: Make) -> None:
     tensors, config = detector.state()
     twin = detector_from_state(detector.name, tensors, config)
     assert type(twin) is type(detector)
-    np.testing.assert_array_equal(twin.score(make_rollout(100)), detector.score(make_rollout(100)))
+    np.testing.assert_array_equal(twin.score(make(100)), detector.score(make(100)))
 
 
 def test_state_that_lacks_a_field_or_a_tensor_is_refused_by_name(detector: Detector) -> None:
@@ -94,8 +108,8 @@ def test_state_that_lacks_a_field_or_a_tensor_is_refused_by_name(detector: Detec
             detector_from_state(detector.name, {k: v for k, v in tensors.items() if k != missing}, config, "file")
 
 
-def test_missing_and_misshapen_tensors_are_named(detector: Detector, make_rollout: Make) -> None:
-    rollout = make_rollout(100)
+def test_missing_and_misshapen_tensors_are_named(detector: Detector, make: Make) -> None:
+    rollout = make(100)
     step = {n: rollout.tensor(n)[0] for n in rollout.tensors}
     for name in detector.needs:
         with pytest.raises(InputError, match=f"^{name}: tensor is missing"):
@@ -107,8 +121,8 @@ def test_missing_and_misshapen_tensors_are_named(detector: Detector, make_rollou
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_gives_nan(detector: Detector, make_rollout: Make, bad: float) -> None:
-    rollout = make_rollout(100)
+def test_a_value_that_is_not_finite_gives_nan(detector: Detector, make: Make, bad: float) -> None:
+    rollout = make(100)
     step = {n: rollout.tensor(n)[0].copy() for n in rollout.tensors}
     for name in detector.needs:
         spoilt = step[name].copy()

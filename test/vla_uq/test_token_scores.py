@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vla_uq.detectors import (
     Detector,
+    Perplexity,
     TokenAvgEntropy,
     TokenAvgProb,
     TokenMaxEntropy,
@@ -22,7 +23,7 @@ from vla_uq.detectors.tokens import TokenDetector
 from vla_uq.errors import InputError
 from vla_uq.rollouts.store import Rollout, RolloutMeta
 
-KINDS: tuple[type[TokenDetector], ...] = (TokenMaxProb, TokenAvgProb, TokenMaxEntropy, TokenAvgEntropy)
+KINDS: tuple[type[TokenDetector], ...] = (TokenMaxProb, TokenAvgProb, TokenMaxEntropy, TokenAvgEntropy, Perplexity)
 META = RolloutMeta("e0", "push", 0, "none", True, 10, "p")
 
 
@@ -42,7 +43,7 @@ def stream(detector: Detector, episode: Rollout) -> list[float]:
 def test_golden_scores_of_two_tokens() -> None:
     # The published numbers take the most probable token for the one that was sampled.
     found = token_statistics(np.array([[2.0, 0, 0], [1, 1, 0]]), slice(0, 3)).tensors()
-    expected = (0.861995, 0.550770, 1.017357, 0.841465)
+    expected = (0.861995, 0.550770, 1.017357, 0.841465, math.exp(0.550770))
     for kind, value in zip(KINDS, expected, strict=True):
         assert kind("none").update(found) == pytest.approx(value, abs=2e-6)
     np.testing.assert_allclose(found["token_mass"], 1)
@@ -117,6 +118,7 @@ def test_wrong_logits_are_named(logits: np.ndarray, vocabulary: slice, sampled: 
 def test_padding_does_not_count_and_batch_equals_streaming(kind: type[TokenDetector]) -> None:
     episode = rollout([[1.0, 3.0], [2.0, 4.0, 9.0]])
     expected = [3.0, 9.0] if kind.largest else [2.0, 5.0]
+    expected = [math.exp(mean) for mean in expected] if kind is Perplexity else expected
     assert kind("none").score(episode).tolist() == expected
     for rule in ("none", "running_mean", "sliding_max:2"):
         detector = kind(rule)

@@ -18,9 +18,10 @@ from vla_uq.rollouts.store import Rollout, RolloutMeta
 
 SHAPES_ONLY = frozenset(
     {
-        *("vfd", "stac", "stac_median", "stac_single", "cluster_entropy"),
+        *("vfd", "vfd_two_way", "action_l2", "decu", "decu_kl", "gu", "gu_jazbec"),
+        *("stac", "stac_median", "stac_single", "cluster_entropy"),
         *("total_variance", "translation_variance", "rotation_variance", "gripper_variance"),
-        *("token_max_prob", "token_avg_prob", "token_max_entropy", "token_avg_entropy"),
+        *("token_max_prob", "token_avg_prob", "token_max_entropy", "token_avg_entropy", "perplexity"),
     }
 )
 """Detectors whose fitting reads no values. Only they may be fitted to episodes that calibrate them: a detector that

@@ -9,34 +9,44 @@ from vla_uq.detectors.ace import Ace
 from vla_uq.detectors.base import Detector, Progress, Tensors
 from vla_uq.detectors.cluster_entropy import ClusterEntropy
 from vla_uq.detectors.controls import Counter, Difficulty
+from vla_uq.detectors.decu import Decu, DecuKl
 from vla_uq.detectors.fiper import RndOeAndAce, RndOeOrAce
 from vla_uq.detectors.knn import CosineKnn, EuclideanKnn
+from vla_uq.detectors.last_layer import LastLayerVfd
 from vla_uq.detectors.logpzo import LogpZo
 from vla_uq.detectors.mahalanobis import Mahalanobis
+from vla_uq.detectors.members import ActionL2, Gu, GuJazbec
 from vla_uq.detectors.pca_kmeans import PcaKmeans
 from vla_uq.detectors.rnd import Rnd
 from vla_uq.detectors.rnd_oe import RndOe
 from vla_uq.detectors.safe_lstm import SafeLstm, SafeLstmTraining
 from vla_uq.detectors.safe_mlp import SafeMlp, SafeTraining
 from vla_uq.detectors.stac import Stac, StacMedian, StacSingle
-from vla_uq.detectors.tokens import TokenAvgEntropy, TokenAvgProb, TokenMaxEntropy, TokenMaxProb
+from vla_uq.detectors.tokens import Perplexity, TokenAvgEntropy, TokenAvgProb, TokenMaxEntropy, TokenMaxProb
 from vla_uq.detectors.variance import GripperVariance, RotationVariance, TotalVariance, TranslationVariance
-from vla_uq.detectors.vfd import Vfd
+from vla_uq.detectors.vfd import Vfd, VfdTwoWay
 from vla_uq.errors import InputError
 
 __all__ = [
     "DETECTORS",
     "Ace",
+    "ActionL2",
     "ClusterEntropy",
     "CosineKnn",
     "Counter",
+    "Decu",
+    "DecuKl",
     "Detector",
     "Difficulty",
     "EuclideanKnn",
     "GripperVariance",
+    "Gu",
+    "GuJazbec",
+    "LastLayerVfd",
     "LogpZo",
     "Mahalanobis",
     "PcaKmeans",
+    "Perplexity",
     "Progress",
     "Rnd",
     "RndOe",
@@ -58,12 +68,14 @@ __all__ = [
     "TotalVariance",
     "TranslationVariance",
     "Vfd",
+    "VfdTwoWay",
     "detector_from_state",
 ]
 
 KINDS: tuple[type[Detector], ...] = (
     *(Vfd, SafeMlp, SafeLstm),
-    *(TokenMaxProb, TokenAvgProb, TokenMaxEntropy, TokenAvgEntropy),
+    *(VfdTwoWay, LastLayerVfd, ActionL2, Decu, DecuKl, Gu, GuJazbec),
+    *(TokenMaxProb, TokenAvgProb, TokenMaxEntropy, TokenAvgEntropy, Perplexity),
     *(Mahalanobis, EuclideanKnn, CosineKnn, PcaKmeans, Rnd, LogpZo),
     *(TotalVariance, TranslationVariance, RotationVariance, GripperVariance, ClusterEntropy),
     *(Stac, StacMedian, StacSingle, Ace, RndOe, RndOeAndAce, RndOeOrAce),

@@ -1,4 +1,4 @@
-"""Detectors that look at the chunks which the policy draws at an inference: the trace's ``samples`` of member 0.
+"""Detectors that look at the chunks which are drawn at an inference: the trace's ``samples``, of member 0 or of all.
 
 They learn no weights, only the chunks' shape and little more, and nothing from failures.
 """
@@ -24,13 +24,15 @@ S = TypeVar("S", bound="SamplesDetector")
 
 
 class SamplesDetector(StreamingDetector):
-    """What they share: the shape (draw, H, A) that was fitted to, since scores of other shapes do not compare.
+    """What they share: the shape that was fitted to, since scores of other shapes do not compare.
 
+    :cvar axes: 3 for the chunks of member 0 (draw, H, A), 4 for those of all members (member, draw, H, A).
     :cvar parameters: the constructor's parameters besides the aggregator, with their types; kept in the state.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    axes: ClassVar[int] = 3
     parameters: ClassVar[Mapping[str, type]] = {}
     needs: tuple[str, ...] = ("samples",)
 
@@ -50,7 +52,7 @@ class SamplesDetector(StreamingDetector):
         if "samples" not in first.tensors:
             raise InputError("rollout lacks a tensor", where=f"{first.meta.episode_id}: samples", remedy=MORE_DRAWS)
         try:
-            self._shape = take({"samples": first.tensor("samples")}, "samples", (None,) * 5).shape[2:]
+            self._shape = take({"samples": first.tensor("samples")}, "samples", (None,) * 5).shape[-self.axes :]
             self._learn(listed, progress)
             self._check()
         except InputError as error:
@@ -63,7 +65,7 @@ class SamplesDetector(StreamingDetector):
 
     def _check(self) -> None:
         """Refuse at fitting and loading what would otherwise fail at the first score."""
-        self.episode({"samples": np.zeros((2, 1, *self._fitted()), np.float32)})
+        self.episode({"samples": np.zeros((2, *[1] * (4 - self.axes), *self._fitted()), np.float32)})
 
     def _fitted(self) -> tuple[int, ...]:
         if self._shape is None:
@@ -71,12 +73,14 @@ class SamplesDetector(StreamingDetector):
         return self._shape
 
     def _chunks(self, tensors: Tensors) -> Chunks:
-        """Member 0's chunks of one inference, (draw, H, A)."""
-        return take(tensors, "samples", (None, *self._fitted()))[0]
+        """The chunks of one inference, (draw, H, A) or (member, draw, H, A)."""
+        members = take(tensors, "samples", (*[None] * (4 - self.axes), *self._fitted()))
+        return members if self.axes == 4 else members[0]
 
     def _all_chunks(self, tensors: Tensors) -> Chunks:
-        """Member 0's chunks of an episode, (T, draw, H, A)."""
-        return take(tensors, "samples", (None, None, *self._fitted()))[:, 0]
+        """The chunks of an episode, (T, draw, H, A) or (T, member, draw, H, A)."""
+        members = take(tensors, "samples", (None, *[None] * (4 - self.axes), *self._fitted()))
+        return members if self.axes == 4 else members[:, 0]
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See :meth:`Detector.state`.
@@ -91,8 +95,8 @@ class SamplesDetector(StreamingDetector):
     def from_state(cls: type[S], tensors: Tensors, config: Mapping[str, Any], where: str = "") -> S:
         """See :meth:`Detector.from_state`."""
         shape = field(config, "shape", list, where)
-        if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
-            raise InputError("is wrong", where=f"{where}: shape", expected="3 positive sizes", found=shape)
+        if len(shape) != cls.axes or not all(isinstance(n, int) and n > 0 for n in shape):
+            raise InputError("is wrong", where=f"{where}: shape", expected=f"{cls.axes} positive sizes", found=shape)
         settings: dict[str, Any] = {name: field(config, name, kind, where) for name, kind in cls.parameters.items()}
         aggregator = field(config, "aggregator", str, where)
         try:
@@ -113,7 +117,7 @@ class SpreadDetector(SamplesDetector):
 
     @abstractmethod
     def measure(self, samples: Chunks) -> Floats:
-        """Scores of inferences (T, draw, H, A), all finite, (T,)."""
+        """Scores of inferences, T times the shape that was fitted to, all finite, (T,)."""
 
     def step(self, tensors: Tensors) -> float:
         """The score of one inference by itself; NaN when a chunk is not finite."""
@@ -127,11 +131,11 @@ class SpreadDetector(SamplesDetector):
 def scored(measure: Callable[..., Floats], *chunks: Chunks) -> Floats:
     """Apply a score to each of T inferences, a bounded number at a time; NaN where chunks are not finite.
 
-    :param measure: takes as many arrays (T, draw, H, A) as are given, returns (T,).
+    :param measure: takes as many arrays (T, ..., draw, H, A) as are given, returns (T,).
     """
-    usable = np.flatnonzero(np.logical_and.reduce([np.isfinite(c).all(axis=(1, 2, 3)) for c in chunks]))
+    usable = np.flatnonzero(np.logical_and.reduce([np.isfinite(c).reshape(len(c), -1).all(axis=1) for c in chunks]))
     values = np.full(len(chunks[0]), np.nan)
-    draws, horizon = chunks[0].shape[1:3]
+    draws, horizon = chunks[0].shape[-3:-1]
     block = max(1, PAIRS_AT_ONCE // (draws * draws * horizon))
     for begin in range(0, len(usable), block):
         rows = usable[begin : begin + block]

@@ -108,3 +108,19 @@ class TokenAvgEntropy(TokenDetector):
     tensor: ClassVar[str] = "token_entropies"
     sign: ClassVar[float] = 1.0
     largest: ClassVar[bool] = False
+
+
+class Perplexity(TokenDetector):
+    """exp of the mean -ln p of the tokens, 1 or more: the baseline of arXiv 2606.18043, of action tokens.
+
+    Its other one, the mean entropy of the tokens, is :class:`TokenAvgEntropy`.
+    """
+
+    name: ClassVar[str] = "perplexity"
+    tensor: ClassVar[str] = "token_logprobs"
+    sign: ClassVar[float] = -1.0
+    largest: ClassVar[bool] = False
+
+    def step(self, tensors: Tensors) -> float:
+        """The score of one inference by itself."""
+        return float(np.exp(super().step(tensors)))

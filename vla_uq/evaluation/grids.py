@@ -36,6 +36,7 @@ CANDIDATES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "safe_mlp": tuple({"training": SafeTraining(**each)} for each in RATES),
     # A fit of it takes ten times as long as the others', so it has a third of the MLP's grid.
     "safe_lstm": tuple({"training": SafeLstmTraining(regulariser=r)} for r in (1e-1, 1e-2, 1e-3)),
+    "action_l2": product(shared_noise=(True, False)),
     "euclidean_knn": product(k=(5, 1, 10)),
     "cosine_knn": product(k=(5, 1, 10)),
     "pca_kmeans": product(components=(64, 32, 128), clusters=(64, 16, 32)),
@@ -44,7 +45,6 @@ CANDIDATES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "rnd_oe_or_ace": product(aggregator=("none", "sliding_mean:4")),
 }
 """Of the detectors that have more than their defaults."""
-FITTED_WITH = {"safe_mlp": "running_mean"}
 
 
 def rows(names: Iterable[str] = ()) -> list[Row]:
@@ -77,7 +77,7 @@ def _row(name: str) -> Row:
     control = name in CONTROLS
     open_rule = "aggregator" in _parameters(name) and not control and "aggregator" not in candidates[0]
     rules = RULES if open_rule else ()
-    return Row(name, name, candidates, rules, fitted_with=FITTED_WITH.get(name, "none"), control=control)
+    return Row(name, name, candidates, rules, control=control)
 
 
 def _oracle() -> list[Row]:

@@ -36,6 +36,14 @@ class Scored:
     failed: NDArray[np.bool_]
     tasks: NDArray[np.str_]
 
+    def pick(self, chosen: NDArray[np.bool_]) -> Scored:
+        """Some of the episodes.
+
+        :param chosen: (n,).
+        """
+        ids = tuple(name for name, kept in zip(self.ids, chosen.tolist(), strict=True) if kept)
+        return Scored(ids, self.scores[chosen], self.failed[chosen], self.tasks[chosen])
+
     def mixed_tasks(self) -> list[str]:
         """The tasks that have both outcomes: macro and within are over these."""
         return sorted(set(self.tasks[self.failed].tolist()) & set(self.tasks[~self.failed].tolist()))

@@ -42,10 +42,28 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Alarms:
+    """First alarms of the test episodes under a threshold from nominal successes.
+
+    :param threshold: one of :data:`vla_uq.evaluation.thresholds.THRESHOLDS`.
+    :param n: successes that it was calibrated on.
+    :param first: part to the index of each episode's first alarm in the manifest's order, -1 where there is none.
+    :param refused: why there is no threshold; then the rest is empty.
+    """
+
+    threshold: str
+    alpha: float
+    n: int = 0
+    first: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One row of the table on one split.
 
     :param peaks: part to protocol to the score of each episode, in the manifest's order.
+    :param read: part to the inferences of each episode that the protocol ``matched`` reads.
     :param short: part to the number of its episodes that are shorter than their cut-off.
     :param chosen: hyper-parameters, aggregator, selection AUC and the number of combinations tried.
     :param fit_seconds: fitting and selection of all candidates.
@@ -59,8 +77,10 @@ class RunResult:
     split: str
     chosen: Mapping[str, Any] = field(default_factory=dict)
     peaks: Mapping[str, Mapping[Protocol, Sequence[float]]] = field(default_factory=dict)
+    read: Mapping[str, Sequence[int]] = field(default_factory=dict)
     short: Mapping[str, int] = field(default_factory=dict)
     bands: Sequence[Band] = ()
+    alarms: Sequence[Alarms] = ()
     examples: Sequence[Example] = ()
     fit_seconds: float = math.nan
     step_microseconds: float = math.nan
@@ -75,6 +95,7 @@ class RunResult:
         """The inverse of :meth:`document`."""
         values = _numbers(dict(document))
         values["bands"] = [_band(band) for band in values["bands"]]
+        values["alarms"] = [_alarms(alarms) for alarms in values["alarms"]]
         values["examples"] = [Example(**{**e, "curve": tuple(e["curve"])}) for e in values["examples"]]
         return cls(**values)
 
@@ -104,6 +125,10 @@ def _band(values: dict[str, Any]) -> Band:
         for part, by_protocol in values["reports"].items()
     }
     return Band(**{**values, "upper": tuple(values["upper"]), "reports": reports})
+
+
+def _alarms(values: dict[str, Any]) -> Alarms:
+    return Alarms(**{**values, "first": {part: tuple(first) for part, first in values["first"].items()}})
 
 
 def _jsonable(value: Any) -> Any:

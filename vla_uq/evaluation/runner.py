@@ -18,6 +18,7 @@ from vla_uq.evaluation.protocol import PROTOCOLS, WHOLE, CutOffs, Protocol, peak
 from vla_uq.evaluation.results import TESTED, Band, Example, RunResult
 from vla_uq.evaluation.selection import Choice, Curve, Row, choose
 from vla_uq.evaluation.splits import Split, task_key
+from vla_uq.evaluation.thresholds import first_alarms
 from vla_uq.rollouts.store import Rollout
 
 ALPHAS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
@@ -88,7 +89,9 @@ def _tested(job: Job, material: Material, matched: CutOffs, choice: Choice, seco
         started = time.perf_counter()
         curves[rollout.meta.episode_id] = curve = choice.detector.score(rollout)
         pace.append((time.perf_counter() - started) / len(curve))
-    successes = [choice.detector.score(r) for r in material.part("calibrate") if r.meta.success]
+    calibrating = [(r.meta, choice.detector.score(r)) for r in material.part("calibrate") if r.meta.success]
+    successes, nominal = [c for _, c in calibrating], [c for meta, c in calibrating if meta.nominal]
+    by_part = {name: [curves[r.meta.episode_id] for r in rollouts] for name, rollouts in parts.items()}
     peaks = {
         name: {protocol: [_peak(curves, r, cuts[protocol]) for r in rollouts] for protocol in PROTOCOLS}
         for name, rollouts in parts.items()
@@ -107,8 +110,10 @@ def _tested(job: Job, material: Material, matched: CutOffs, choice: Choice, seco
             "tried": choice.tried,
         },
         peaks=peaks,
+        read={name: [_read(curves, r, matched) for r in rollouts] for name, rollouts in parts.items()},
         short={name: sum(_short(curves, r, matched) for r in rollouts) for name, rollouts in parts.items()},
         bands=[_band(alpha, job.split.seed, successes, curves, parts, matched, longest) for alpha in job.alphas],
+        alarms=[each for alpha in job.alphas for each in first_alarms(nominal, alpha, job.split.seed, by_part)],
         examples=shown,
         fit_seconds=seconds,
         step_microseconds=1e6 * float(np.median(pace)) if pace else float("nan"),
@@ -160,6 +165,11 @@ def _example(curves: Mapping[str, Curve], part: str, rollout: Rollout) -> Exampl
 
 def _peak(curves: Mapping[str, Curve], rollout: Rollout, cuts: CutOffs) -> float:
     return peak(curves[rollout.meta.episode_id], cuts.of(task_key(rollout.meta)))
+
+
+def _read(curves: Mapping[str, Curve], rollout: Rollout, cuts: CutOffs) -> int:
+    length, cut = len(curves[rollout.meta.episode_id]), cuts.of(task_key(rollout.meta))
+    return length if cut is None else min(length, cut)
 
 
 def _short(curves: Mapping[str, Curve], rollout: Rollout, cuts: CutOffs) -> bool:

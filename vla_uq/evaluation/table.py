@@ -154,10 +154,7 @@ def _by_condition(comparison: Comparison, scored: Sequence[Scored]) -> dict[str,
     found = {}
     for condition in conditions:
         chosen = [np.array([comparison.metas[n].disturbance == condition for n in part.ids]) for part in scored]
-        parts = [
-            Scored(tuple(np.array(p.ids)[m].tolist()), p.scores[m], p.failed[m], p.tasks[m])
-            for p, m in zip(scored, chosen, strict=True)
-        ]
+        parts = [part.pick(mask) for part, mask in zip(scored, chosen, strict=True)]
         found[condition] = mean(estimate(part, STATISTICS["roc_auc"]) for part in parts)
     return found
 

@@ -9,12 +9,14 @@ Cost: the path of the trunk, then M N evaluations (one node); with VFD's diverge
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from vla_uq.errors import InputError
 from vla_uq.uncertainty.inputs import Field, Floats
+from vla_uq.uncertainty.vfd import vfd
 
 BRANCH = 0.995
 """Flow time at which the members look at the trunk's path, t = 0 at noise."""
@@ -38,6 +40,27 @@ def decu(velocities: Field) -> float:
     gaps = flat[:, None] - flat[None]
     distances = np.einsum("ijnd,ijnd->nij", gaps, gaps)
     return float(np.mean([pairwise_information(one) for one in distances]))
+
+
+def decu_kl(velocities: Field, flow_times: Field) -> float:
+    """The score with D_ij the VFD of member j on member i's path, in [0, ln M].
+
+    :param velocities: (actor, member, draw, node, H, A), all members being actors.
+    :param flow_times: (node,) as :func:`vla_uq.uncertainty.vfd.vfd`.
+    :raises InputError: naming the shape that does not fit.
+    """
+    v = np.asarray(velocities)
+    if v.ndim != 6 or v.shape[0] != v.shape[1]:
+        raise InputError(
+            "velocities have the wrong shape",
+            where="velocities",
+            expected="(actor, member, draw, node, H, A), as many actors as members",
+            found=v.shape,
+        )
+    divergences = np.zeros(v.shape[:2])
+    for i, j in itertools.permutations(range(len(v)), 2):
+        divergences[i, j] = vfd(v[i : i + 1, [i, j]], flow_times)
+    return pairwise_information(divergences)
 
 
 def pairwise_information(divergences: Floats) -> float:
