@@ -15,7 +15,8 @@ MODULES = {
     "supervisor_node": "supervisor_node.node",
     "deadman_node": "supervisor_node.deadman.node",
     "sim_node": "sim_node.driver",
-    "teleop_node": "sim_node.teleop.driver",
+    "teleop_node": "teleop_node.node",
+    "scripted_teleop_node": "sim_node.teleop.driver",
 }
 OF_EVERY_NODE = {"use_sim_time", "start_type_description_service"}
 

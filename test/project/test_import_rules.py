@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NODES = {"policy_node", "monitor_node", "supervisor_node", "sim_node"}
+NODES = {"policy_node", "monitor_node", "supervisor_node", "teleop_node", "sim_node"}
 MESSAGES = "vla_monitor"
 MAY_IMPORT = {
     "vla_uq": set(),
