@@ -16,6 +16,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --no-input
 STAMPS := $(VENV)/stamps
+INTERFACES := $(shell find test/interfaces -type f -not -path '*/__pycache__/*')
 BUILT := CMakeLists.txt package.xml pyproject.toml setup.py $(wildcard cmake/* msg/* srv/* scripts/*)
 SHARED := $(shell find config launch rviz -type f -not -path '*/__pycache__/*')
 
@@ -33,10 +34,10 @@ help:
 setup: $(STAMPS)/share
 	@echo "ready: $(VENV)/bin/vla-monitor --help"
 
-demo: $(STAMPS)/share
-	@$(VENV)/bin/vla-monitor demo
+demo: $(STAMPS)/share $(if $(filter widowx,$(ROBOT)),$(STAMPS)/interfaces)
+	@$(VENV)/bin/vla-monitor demo $(if $(ROBOT),--robot $(ROBOT))
 
-test: $(STAMPS)/share $(STAMPS)/dev
+test: $(STAMPS)/share $(STAMPS)/dev $(STAMPS)/interfaces
 	@ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST $(RUN) -m pytest
 
 lint: $(STAMPS)/dev
@@ -77,6 +78,13 @@ $(STAMPS)/package: $(STAMPS)/runtime $(BUILT)
 # An editable install copies these; copy them again when they change, instead of building everything again.
 $(STAMPS)/share: $(STAMPS)/package $(SHARED)
 	@mkdir -p $(VENV)/share/vla_monitor && cp -r config launch rviz $(VENV)/share/vla_monitor/
+	@touch $@
+
+# Message packages of the robots' drivers, for what speaks to them here (compiling, about half a minute).
+$(STAMPS)/interfaces: $(STAMPS)/runtime cmake/ros_wheels.cmake $(INTERFACES)
+	@echo "[+] interface packages of test/interfaces"
+	@$(RUN) test/interfaces/build.py > $(VENV)/interfaces.log 2>&1 \
+	  || { tail -n 40 $(VENV)/interfaces.log; echo "error: the build failed; the whole log is $(VENV)/interfaces.log"; exit 1; } >&2
 	@touch $@
 
 $(STAMPS)/dev: requirements/dev.lock $(STAMPS)/runtime

@@ -20,6 +20,10 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
+for _folder in ("common", "doubles"):
+    sys.path.insert(0, str(Path(__file__).parent / _folder))
+pytest_plugins = ["fault_table", "robot_doubles.fixtures"]
+
 os.environ.setdefault("MUJOCO_GL", "egl")  # as sim_node.engine does, before any test imports mujoco by itself
 
 PATIENCE = 5.0
