@@ -8,7 +8,7 @@ from collections.abc import Callable
 from supervisor_node.episode import Episode
 from supervisor_node.memory import Memory
 from supervisor_node.states import Moment, Risk, State
-from supervisor_node.table import ASKS_FOR_TAKEOVER, REASONS, Action, Event, Occurrence
+from supervisor_node.table import ALARMS, ASKS_FOR_TAKEOVER, REASONS, Action, Occurrence
 from supervisor_node.values import NO_KEY, Happening, ResetOrder
 from vla_uq.contracts import Key
 
@@ -81,6 +81,12 @@ def _take(m: Memory, occurrence: Occurrence) -> None:
     tell(m, Moment.TAKEOVER)
 
 
+def _blend(m: Memory, occurrence: Occurrence) -> None:
+    """The device steps from the measured pose, as after a halt: its pose is near, and a step is bounded."""
+    m.gate.close()
+    _take(m, occurrence)
+
+
 def _close_episode(m: Memory, occurrence: Occurrence) -> None:
     if m.state is State.HALTING:
         _rest(m, occurrence)
@@ -112,7 +118,7 @@ def _brake_for_end(m: Memory, occurrence: Occurrence) -> None:
 
 
 def _stop(m: Memory, occurrence: Occurrence, queued: State) -> None:
-    if occurrence.event in (Event.ALERT, Event.BAD_SCORE):
+    if occurrence.event in ALARMS:
         alarm(m, occurrence)
     m.queued, m.escalated = queued, 0
     m.halted_for, m.halt_verified, m.alarm_to_rest = m.now, False, math.nan
@@ -149,11 +155,15 @@ def _queue_end(m: Memory, occurrence: Occurrence) -> None:
 
 
 def _send_hold(m: Memory, occurrence: Occurrence) -> None:
-    m.escalated, m.step.at_once = 1, True
+    m.escalated, m.step.cancel, m.step.at_once = 1, True, True
 
 
 def _switch(m: Memory, occurrence: Occurrence) -> None:
     m.escalated, m.step.switch_to = 2, m.arm.profile.hold_controller
+
+
+def _recover(m: Memory, occurrence: Occurrence) -> None:
+    m.step.recover, m.recover_until = True, m.now + m.config.recovery_timeout
 
 
 def _rest(m: Memory, occurrence: Occurrence) -> None:
@@ -184,6 +194,8 @@ _ACTIONS: dict[Action, Callable[[Memory, Occurrence], None]] = {
     Action.SWITCH: _switch,
     Action.REST: _rest,
     Action.TAKE: _take,
+    Action.BLEND: _blend,
     Action.CLOSE_EPISODE: _close_episode,
+    Action.RECOVER: _recover,
     Action.LEAVE: _leave,
 }

@@ -37,7 +37,7 @@ def _of_policy(m: Memory, measured: Measured) -> Command | None:
         return None
     chunk, index = upcoming
     reference = m.arm.reference(measured, m.last)
-    motion = m.arm.plan(chunk, index, measured, m.last)
+    motion = m.arm.plan(chunk, index, measured, m.last, m.gate.path)
     wanted = float(chunk.gripper[index]) if len(chunk.gripper) else None
     m.hold, m.last = None, motion
     m.gate.sent()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from supervisor_node.guards import OF_THE_ROBOT
 from supervisor_node.memory import Memory
 from supervisor_node.states import MOVING, Mode, State
 from supervisor_node.table import Event, Occurrence
@@ -48,6 +49,10 @@ def joining(m: Memory) -> Iterator[Occurrence]:
     measured = m.senses.measured
     if m.state is not State.RESUMING or measured is None or m.gate.release(m.now) is None:
         return
+    unreachable = m.gate.solve(measured, None)
+    if unreachable is not None:
+        yield unreachable
+        return
     upcoming = m.gate.upcoming(m.now)
     if upcoming is None:
         return
@@ -72,10 +77,11 @@ def _halting(m: Memory) -> Iterator[Occurrence]:
         else:
             yield Occurrence(Event.AT_REST, refused)
         return
-    if elapsed > escalation.fault:
-        yield Occurrence(Event.UNVERIFIED, f"not at rest after {escalation.fault:g} s: press the user stop")
-    elif elapsed > escalation.switch and not m.arm.profile.hold_controller:
-        yield Occurrence(Event.UNVERIFIED, f"not at rest after {escalation.switch:g} s: press the user stop")
+    last = escalation.fault if m.arm.profile.hold_controller else escalation.switch
+    if elapsed > last:
+        # An arm that creeps under its hold, pushed or in contact, is held no longer than one that runs away.
+        moves = m.senses.unrest(m.now, m.entered_at, m.hold)
+        yield Occurrence(Event.UNVERIFIED, f"press the user stop: not at rest after {last:g} s: {moves}")
     elif elapsed > escalation.switch and m.escalated < 2:
         yield Occurrence(Event.SWITCH)
     elif elapsed > escalation.repeat and m.escalated < 1:
@@ -84,13 +90,14 @@ def _halting(m: Memory) -> Iterator[Occurrence]:
 
 def _resting(m: Memory) -> bool:
     """Rest on the hold, measured after the hold was sent."""
-    return m.hold is not None and m.senses.still(m.now, m.entered_at) and m.senses.near(m.hold)
+    return m.hold is not None and not m.senses.unrest(m.now, m.entered_at, m.hold)
 
 
 def _halted(m: Memory) -> Iterator[Occurrence]:
     yield from _lost(m)
-    if m.hold is not None and not m.senses.near(m.hold):
-        yield Occurrence(Event.DRIFTED, "the held arm left its hold")
+    off = m.senses.off(m.hold) if m.hold is not None else ""
+    if off:
+        yield Occurrence(Event.DRIFTED, f"the held arm left its hold: {off}")
 
 
 def _lost(m: Memory) -> Iterator[Occurrence]:
@@ -107,10 +114,15 @@ def _teleop(m: Memory) -> Iterator[Occurrence]:
         yield Occurrence(Event.RELEASED, "the deadman was let go")
 
 
+def robot_refused(m: Memory) -> str:
+    """The first guard of the robot that does not hold, or ""."""
+    return next((str(failure) for failure in m.failing if failure.name in OF_THE_ROBOT), "")
+
+
 def teleop_refused(m: Memory) -> str:
     """Why the teleop device may not take over now, or ""."""
     measured, pose = m.senses.measured, m.lease.pose
-    refused = m.lease.refuses(m.now)
+    refused = robot_refused(m) or m.lease.refuses(m.now)
     if refused or measured is None or pose is None:
         return refused or "the arm is not seen"
     problem = m.arm.joins_pose(pose, measured)

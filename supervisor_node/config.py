@@ -18,6 +18,7 @@ class Config:
     :param require_monitor: arming needs a monitor's heartbeat; may be false in shadow mode only.
     :param require_estop: an e-stop input is wired: it must be fresh and false.
     :param max_resumes: resumes in one episode; each restarts score and band time, and many would launder alarms.
+    :param takeover_blend: a takeover from the policy needs no stop where the device's pose is near the arm.
     :param joints_timeout: age of joint states, pose and e-stop that counts as stale.
     :param heartbeat_timeout: age of an announcement that counts as stale.
     :param arming_time: how long all guards must have held before UNKNOWN is left.
@@ -26,6 +27,7 @@ class Config:
     :param lease_timeout: silence of the teleop device that ends its lease.
     :param shadow_wait: in shadow mode, how long a chunk waits for a score.
     :param max_observation_age: an older observation's chunk is discarded.
+    :param recovery_timeout: longest wait for the robot's recovery: half a minute is usual.
     :param shutdown_time: longest wait for rest before the process exits.
     """
 
@@ -35,6 +37,7 @@ class Config:
     require_monitor: bool = True
     require_estop: bool = False
     max_resumes: int = 1
+    takeover_blend: bool = False
     joints_timeout: float = 0.2
     heartbeat_timeout: float = 0.5
     arming_time: float = 0.5
@@ -43,6 +46,7 @@ class Config:
     lease_timeout: float = 0.2
     shadow_wait: float = 0.15
     max_observation_age: float = 0.5
+    recovery_timeout: float = 35.0
     shutdown_time: float = 0.5
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 
 from supervisor_node.actions import act, alarm, tell
-from supervisor_node.admission import admit
+from supervisor_node.admission import admit, meaningless
 from supervisor_node.arms.base import Arm
 from supervisor_node.command import command
 from supervisor_node.conditions import conditions, joining
@@ -38,8 +38,8 @@ from supervisor_node.guards import Failure
 from supervisor_node.memory import Memory, Step
 from supervisor_node.senses import Clock
 from supervisor_node.states import Mode, Moment, Reason, Risk, Source, State
-from supervisor_node.table import KEEP_REASON, REASONS, Event, Occurrence, Row, row_for
-from supervisor_node.values import Command, Inputs, Outputs, Snapshot
+from supervisor_node.table import ALARMS, KEEP_REASON, REASONS, Event, Occurrence, Row, row_for
+from supervisor_node.values import Command, Inputs, Outputs, Snapshot, Wish
 from vla_uq.contracts import Score
 
 _MOST_TRANSITIONS = 16
@@ -95,17 +95,29 @@ class Supervisor:
         if m.senses.stamp != seen:
             m.lease.outdate()
         m.lease.take(m.now, inputs)
+        self._recovery(inputs.recovered)
         m.look()
         arrived = self._arrived(inputs, jumped)
         self._settle(arrived)
         for leftover in arrived:
             if leftover.request is not None:
-                why = f"{leftover.request.wish.value} has no meaning in {m.state.name}"
-                m.desk.refuse(leftover.request, f"{why}: {m.text}" if m.text else why)
+                m.desk.refuse(leftover.request, meaningless(m, leftover.request))
         self._stream(inputs.tick)
         if inputs.tick:
             m.last_tick = m.now
         return self._outputs(command(m, inputs.tick), inputs.tick)
+
+    def _recovery(self, problem: str | None) -> None:
+        """Answer whoever asked for a recovery, when it is over, well or not, or out of time."""
+        m = self._m
+        if m.recover_until is None:
+            return
+        if problem is None and m.now >= m.recover_until:
+            problem = f"the robot's recovery was not answered within {m.config.recovery_timeout:g} s"
+        if problem is None:
+            return
+        m.recover_until = None
+        m.desk.decide(Wish.RECOVER, not problem, problem or "recovered; a fault stays until reset", m.episode_id)
 
     # -- what arrived ----------------------------------------------------------------------------------------------
     def _arrived(self, inputs: Inputs, jumped: bool) -> list[Occurrence]:
@@ -139,9 +151,9 @@ class Supervisor:
     def _shadowed(self, found: list[Occurrence]) -> list[Occurrence]:
         """In shadow mode an alarm is noted and halts nothing."""
         for occurrence in found:
-            if occurrence.event in (Event.ALERT, Event.BAD_SCORE):
+            if occurrence.event in ALARMS:
                 alarm(self._m, occurrence)
-        return [o for o in found if o.event not in (Event.ALERT, Event.BAD_SCORE)]
+        return [o for o in found if o.event not in ALARMS]
 
     # -- transitions -----------------------------------------------------------------------------------------------
     def _settle(self, arrived: list[Occurrence]) -> None:
@@ -188,8 +200,13 @@ class Supervisor:
         m = self._m
         if m.state is not State.AUTONOMOUS:
             return
-        if m.gate.release(m.now) is not None:
+        measured = m.senses.measured
+        if measured is not None and m.gate.release(m.now) is not None:
             m.step.at_once = True
+            unreachable = m.gate.solve(measured, m.last)
+            if unreachable is not None:
+                self._settle([unreachable])
+                return
         if m.config.lockstep or not (tick or m.step.at_once) or m.gate.upcoming(m.now) is not None:
             return
         if m.gate.starved and m.mode is Mode.GUARD:
@@ -208,11 +225,13 @@ class Supervisor:
             state=snapshot,
             changed=changed,
             command=made,
+            cancel=m.step.cancel,
             reset=m.step.reset,
             happenings=tuple(m.step.happenings),
             replies=replies,
             rephase=made is not None and not tick and not m.config.lockstep,
             switch_to=m.step.switch_to,
+            recover=m.step.recover,
             waiting=m.config.lockstep and m.senses.unanswered,
             exit=self._finished(),
         )

@@ -14,7 +14,7 @@ GOALS = {
     Wish.TAKE: State.TELEOP,
     Wish.GIVE: State.HALTED,
 }
-"""State that must be reached before a granted wish is answered with yes."""
+"""State that must be reached before a granted wish is answered with yes; a recovery is answered by the arm's driver."""
 _ENDS = (State.IDLE, State.HALTED, State.FAULT, State.SHUTDOWN)
 
 
@@ -41,7 +41,7 @@ class Desk:
         """Answer everything that this state decides."""
         still_open = []
         for request in self._open:
-            if GOALS[request.wish] is state:
+            if GOALS.get(request.wish) is state:
                 self._replies.append(Reply(request.id, True, text, episode_id))
             elif state in _ENDS:
                 why = f"{state.name}: {text}" if text else state.name
@@ -49,6 +49,12 @@ class Desk:
             else:
                 still_open.append(request)
         self._open = still_open
+
+    def decide(self, wish: Wish, ok: bool, message: str, episode_id: str) -> None:
+        """Answer every open request for this wish: what came of it is known."""
+        decided = [request for request in self._open if request.wish is wish]
+        self._open = [request for request in self._open if request.wish is not wish]
+        self._replies += [Reply(request.id, ok, message, episode_id) for request in decided]
 
     def take_replies(self) -> tuple[Reply, ...]:
         """Answers made since the last call."""

@@ -1,58 +1,44 @@
-"""The arm's side of the node for CRISP: the topics on which its commands go out, and who else is on them."""
+"""Which driver serves which kind of arm."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from geometry_msgs.msg import PoseStamped
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
-from vla_monitor.msg import CommandRecord
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 
-from supervisor_node import messages
+from supervisor_node.arms.base import Arm
 from supervisor_node.arms.profile import Profile
-from supervisor_node.values import Command
+from supervisor_node.drivers.base import Driver, Qualities
+from supervisor_node.drivers.crisp import CrispDriver
+from supervisor_node.drivers.jtc import JtcDriver
+from supervisor_node.drivers.services import interfaces
+from supervisor_node.drivers.xs import XsDriver
 
-GRIPPER = "gripper/gripper_position_controller/commands"
-COMMANDS, RECORDS = QoSProfile(depth=10), QoSProfile(depth=100)
+_QUALITIES = Qualities(QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL), qos_profile_sensor_data)
 
 
-class CrispDriver:
-    """Publishes commands and their records; made early, for a new publisher finds its listeners after seconds only.
+def open_driver(node: Any, arm: Arm, step: Callable[..., None]) -> Driver:
+    """The driver of an arm.
 
     :param node: the ROS node.
+    :param step: takes inputs of the supervisor that cannot wait for the driver's next report.
+    :raises InputError: a message package that the robot needs is not installed.
     """
+    for module in _needed(arm.profile):
+        interfaces(module)  # before anything is made: a node that cannot be configured leaves nothing behind
+    if arm.profile.kind == "jtc":
+        return JtcDriver(node, arm, _QUALITIES, step)
+    return XsDriver(node, arm, _QUALITIES) if arm.profile.kind == "xs" else CrispDriver(node, arm, _QUALITIES)
 
-    def __init__(self, node: Any, profile: Profile) -> None:
-        self._node, self._profile = node, profile
-        # Plain publishers: an inactive lifecycle publisher drops silently.
-        self._pose = node.create_publisher(PoseStamped, "target_pose", COMMANDS)
-        self._joints = node.create_publisher(JointState, "target_joint", COMMANDS)
-        self._gripper = node.create_publisher(Float64MultiArray, GRIPPER, COMMANDS)
-        self._record = node.create_publisher(CommandRecord, "~/command", RECORDS)
-        self._commands = (self._pose, self._joints, self._gripper)
 
-    def send(self, command: Command) -> None:
-        """Send a command; its record goes first, so that nothing on the wire is ever without one."""
-        frame = self._profile.frame
-        self._record.publish(messages.record(command, frame))
-        if command.motion.joints is not None:
-            self._joints.publish(messages.target_joint(command, self._profile.joints.names))
-        else:
-            self._pose.publish(messages.target_pose(command, frame))
-        if command.gripper is not None:
-            self._gripper.publish(messages.gripper(command.gripper))
-
-    def publishers(self) -> dict[str, int]:
-        """Command topic to the number of its publishers, ours included, as the graph shows them."""
-        return {each.topic_name: self._node.count_publishers(each.topic_name) for each in self._commands}
-
-    def subscribers(self) -> dict[str, int]:
-        """Command topic to the number of subscribers that found us."""
-        return {each.topic_name: each.get_subscription_count() for each in self._commands}
-
-    def close(self) -> None:
-        """Remove the publishers."""
-        for each in (*self._commands, self._record):
-            self._node.destroy_publisher(each)
+def _needed(profile: Profile) -> list[str]:
+    """Modules of message packages that a robot needs and this project does not bring."""
+    needed = {
+        "control_msgs.action": profile.gripper_action,
+        "control_msgs.msg": profile.jtc,
+        "controller_manager_msgs.srv": profile.manager,
+        "franka_msgs.action": profile.franka,
+        "interbotix_xs_msgs.srv": profile.xs,
+    }
+    return [module for module, part in needed.items() if part is not None]

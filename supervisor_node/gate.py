@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from supervisor_node.announcements import PolicyAnnouncement, same_time
 from supervisor_node.arms.base import Arm
 from supervisor_node.config import Config
 from supervisor_node.states import Mode
 from supervisor_node.table import Event, Occurrence
-from supervisor_node.values import NO_KEY, ResetAck
+from supervisor_node.values import NO_KEY, Measured, Motion, ResetAck
 from vla_uq.contracts import Chunk, Key, Score, Space
 
+Vector = NDArray[np.float64]
 _KEPT = 8
+_DELTAS = frozenset({Space.EE_DELTA, Space.JOINT_VELOCITY})
+"""Spaces whose actions are displacements: none of them may be skipped."""
 _SHADOW_MARGIN = 0.02
 """A chunk that waits for a score in shadow mode is released so many seconds before it would be too late."""
 
@@ -32,6 +36,7 @@ class _Waiting:
     chunk: Chunk
     observed: float
     received: float
+    path: Vector | None = None
 
 
 class Gate:
@@ -121,7 +126,9 @@ class Gate:
             return [Occurrence(Event.BAD_SCORE, text, score.key), *self._keep(score)]
         if not score.passes:
             text = f"score {score.key}: {score.nonconformity:.3g} against {score.threshold:.3g}"
-            return [Occurrence(Event.ALERT, text, score.key), *self._keep(score)]
+            event = Event.FROZEN_CAMERA if score.frozen_camera else Event.ALERT
+            text = f"frozen camera; {text}" if score.frozen_camera else text
+            return [Occurrence(event, text, score.key), *self._keep(score)]
         return self._keep(score)
 
     def _keep(self, score: Score) -> list[Occurrence]:
@@ -169,8 +176,8 @@ class Gate:
     def release(self, now: float) -> Chunk | None:
         """Release the newest chunk that may move the arm; None when there is none newer than the current one.
 
-        A delta is not skipped, for that displacement would be lost: a chunk of deltas starts at its first action
-        when that is at most one step late, else it is discarded. Absolute actions are skipped up to now.
+        A delta is not skipped, for that displacement would be lost: a chunk of deltas or velocities starts at its
+        first action when that is at most one step late, else it is discarded. Absolute actions are skipped up to now.
         """
         for sequence in sorted(self._waiting, reverse=True):
             waiting = self._waiting[sequence]
@@ -180,13 +187,30 @@ class Gate:
                 self.discarded += older != sequence
                 del self._waiting[older]
             late = self._steps(now, waiting)
-            if late > 1 if waiting.chunk.space is Space.EE_DELTA else late >= waiting.chunk.horizon:
+            if late > 1 if waiting.chunk.space in _DELTAS else late >= waiting.chunk.horizon:
                 self.discarded += 1
                 return None
             self._current, self._sent = waiting, 0
             self.released = waiting.chunk.key
             return waiting.chunk
         return None
+
+    def solve(self, measured: Measured, last: Motion | None) -> Occurrence | None:
+        """Let the arm find its way along the chunk that was just released; what is wrong with it when it cannot."""
+        if self._current is None:
+            return None
+        chunk = self._current.chunk
+        solution = self._arm.solve(chunk, measured, last)
+        self._current.path = solution.path
+        if not solution.problem:
+            return None
+        self._current = None
+        return Occurrence(Event.BAD_CHUNK, f"chunk {chunk.key}: {solution.problem}", chunk.key)
+
+    @property
+    def path(self) -> Vector | None:
+        """What the arm made of the current chunk, for :meth:`supervisor_node.arms.base.Arm.plan`."""
+        return self._current.path if self._current is not None else None
 
     def _passes(self, waiting: _Waiting, now: float) -> bool:
         score = self._scores.get(waiting.chunk.key.sequence)
@@ -195,7 +219,7 @@ class Gate:
         if score is not None or not self._config.require_monitor:
             return True
         patience = waiting.received + self._config.shadow_wait
-        if waiting.chunk.space is Space.EE_DELTA:
+        if waiting.chunk.space in _DELTAS:
             patience = min(patience, waiting.observed + 2 * waiting.chunk.step_duration - _SHADOW_MARGIN)
         return now >= patience
 
@@ -204,7 +228,7 @@ class Gate:
         if self._current is None:
             return None
         chunk = self._current.chunk
-        index = self._sent if chunk.space is Space.EE_DELTA else max(self._steps(now, self._current), 0)
+        index = self._sent if chunk.space in _DELTAS else max(self._steps(now, self._current), 0)
         # In lockstep the arm waits for us, so that an overlap is never needed: chunk k+1 follows exactly.
         end = chunk.execute_steps if self._config.lockstep else chunk.horizon
         return (chunk, index) if index < end else None

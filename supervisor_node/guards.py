@@ -35,49 +35,75 @@ class Situation:
 
 
 def _joint_states(s: Situation) -> str:
+    """All joints of the profile are there, finite and fresh."""
     return s.senses.joints_problem or _old(s.now - s.senses.joints_at, s.config.joints_timeout)
 
 
 def _current_pose(s: Situation) -> str:
+    """The grip frame's pose is there, finite and fresh."""
     return s.senses.pose_problem or _old(s.now - s.senses.pose_at, s.config.joints_timeout)
 
 
 def _hardware(s: Situation) -> str:
+    """The arm's driver reports no error: its controllers are active, its mode is the right one."""
     return s.senses.hardware
 
 
+def _adapter(s: Situation) -> str:
+    """The driver is ready: what it needs of the robot was found, and no hold controller of ours holds the arm."""
+    return s.senses.adapter
+
+
+def _foreign_goal(s: Situation) -> str:
+    """Nobody else's goal runs on the arm."""
+    return s.senses.foreign_goal
+
+
 def _estop(s: Situation) -> str:
+    """The e-stop input is fresh and not pressed, where one is wired."""
     if not s.config.require_estop:
         return ""
     return "pressed" if s.senses.estop else _old(s.now - s.senses.estop_at, s.config.joints_timeout)
 
 
+def _halt_button(s: Situation) -> str:
+    """No halt button is pressed."""
+    return "still pressed" if s.senses.halt else ""
+
+
 def _policy(s: Situation) -> str:
+    """The policy's announcements are fresh."""
     return _heartbeat(s, s.senses.policies) if s.config.require_policy else ""
 
 
 def _one_policy(s: Situation) -> str:
+    """One policy announces itself, not two."""
     return _alone(s, s.senses.policies)
 
 
 def _policy_fits_arm(s: Situation) -> str:
+    """The arm can execute what the policy announces."""
     return s.arm.refuses(s.senses.policy) if s.senses.policy is not None else ""
 
 
 def _monitor(s: Situation) -> str:
+    """The monitor's announcements are fresh."""
     return _heartbeat(s, s.senses.monitors) if s.config.require_monitor else ""
 
 
 def _one_monitor(s: Situation) -> str:
+    """One monitor announces itself, not two."""
     return _alone(s, s.senses.monitors)
 
 
 def _monitor_fits_policy(s: Situation) -> str:
+    """The monitor's bundle was calibrated for this policy."""
     policy, monitor = s.senses.policy, s.senses.monitor
     return mismatch(policy, monitor) if policy is not None and monitor is not None else ""
 
 
 def _sole_publisher(s: Situation) -> str:
+    """Nobody else publishes on the robot's command topics (the deadman is expected)."""
     for topic, count in s.senses.publishers.items():
         if count > 1:
             return f"{count} publishers on {topic}, expected 1 (one that was killed is seen for 20 s more)"
@@ -85,10 +111,17 @@ def _sole_publisher(s: Situation) -> str:
 
 
 def _sole_supervisor(s: Situation) -> str:
+    """No other supervisor is at work."""
     return "another supervisor publishes its state" if s.now - s.senses.foreign_at < s.config.heartbeat_timeout else ""
 
 
+def _quality_of_service(s: Situation) -> str:
+    """Every publisher on our topics can be heard: its quality of service fits."""
+    return s.senses.qos
+
+
 def _listeners(s: Situation) -> str:
+    """The robot listens on every command topic."""
     for topic, count in s.senses.subscribers.items():
         if count < 1:
             return f"nobody listens on {topic}"
@@ -118,17 +151,24 @@ GUARDS: tuple[tuple[str, Event, Callable[[Situation], str]], ...] = (
     ("current_pose", Event.ROBOT_STALE, _current_pose),
     ("hardware", Event.HARDWARE, _hardware),
     ("estop", Event.ESTOP, _estop),
+    ("halt_button", Event.HALT, _halt_button),
     ("sole_publisher", Event.FOREIGN_PUBLISHER, _sole_publisher),
+    ("foreign_goal", Event.FOREIGN_PUBLISHER, _foreign_goal),
     ("sole_supervisor", Event.FOREIGN_PUBLISHER, _sole_supervisor),
     ("one_policy", Event.FOREIGN_PUBLISHER, _one_policy),
     ("one_monitor", Event.FOREIGN_PUBLISHER, _one_monitor),
     ("policy", Event.POLICY_STALE, _policy),
     ("monitor", Event.MONITOR_STALE, _monitor),
+    ("adapter", Event.GUARD, _adapter),
     ("policy_fits_arm", Event.GUARD, _policy_fits_arm),
     ("monitor_fits_policy", Event.GUARD, _monitor_fits_policy),
+    ("quality_of_service", Event.GUARD, _quality_of_service),
     ("listeners", Event.GUARD, _listeners),
 )
-OF_THE_ROBOT = frozenset({"joint_states", "current_pose", "hardware", "estop", "sole_publisher", "sole_supervisor"})
+OF_THE_ROBOT = frozenset(
+    {"joint_states", "current_pose", "hardware", "estop", "halt_button", "sole_publisher", "sole_supervisor"}
+    | {"adapter", "foreign_goal"}
+)
 """Guards that a takeover and a reset need: they hold without policy and monitor."""
 
 

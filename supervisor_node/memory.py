@@ -33,7 +33,9 @@ class Step:
 
     happenings: list[Happening] = field(default_factory=list)
     reset: ResetOrder | None = None
+    cancel: bool = False
     switch_to: str = ""
+    recover: bool = False
     at_once: bool = False
 
 
@@ -46,6 +48,7 @@ class Memory:
     :param last: motion sent last by the current source.
     :param queued: state that follows rest.
     :param halted_for: time of the event that the current or last halt answers.
+    :param recover_until: time at which a recovery counts as unanswered; None: none is under way.
     :param clear_since: since when all guards have held; None: they do not.
     """
 
@@ -75,6 +78,7 @@ class Memory:
     halt_verified: bool = False
     alarm_to_rest: float = math.nan
     escalated: int = 0
+    recover_until: float | None = None
     last_tick: float = -math.inf
     takeover_requested: bool = False
     risk: Risk = Risk.OK

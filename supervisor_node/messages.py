@@ -165,9 +165,10 @@ def markers(snapshot: Snapshot, stamp: Time, frame: str) -> MarkerArray:
 
 
 def diagnostics(name: str, snapshot: Snapshot, failures: Iterable[Failure], stamp: Time) -> DiagnosticArray:
-    """Health for people: FAULT and foreign commands are errors, a halt or a failing guard is a warning."""
+    """Health for people: FAULT, a call for a person and foreign commands are errors, a halt or a guard is a warning."""
     failing = list(failures)
-    grave = snapshot.state is State.FAULT or any(f.event in _GRAVE or f.name == "rest" for f in failing)
+    calling = snapshot.state is State.FAULT or snapshot.takeover_requested
+    grave = calling or any(f.event in _GRAVE or f.name == "rest" for f in failing)
     doubtful = failing or snapshot.state in (State.HALTING, State.HALTED)
     level = DiagnosticStatus.ERROR if grave else DiagnosticStatus.WARN if doubtful else DiagnosticStatus.OK
     values = {failure.name: failure.text for failure in failing}

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import rclpy
-from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
@@ -21,25 +20,23 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64MultiArray
-from std_srvs.srv import SetBool, Trigger
-from vla_monitor.msg import ActionChunk, FailureScore, MonitorInfo, PolicyInfo, SupervisorState
-from vla_monitor.srv import EndEpisode, ResetPolicy, StartEpisode
+from vla_monitor.msg import SupervisorState
+from vla_monitor.srv import ResetPolicy
 
-from supervisor_node import messages
-from supervisor_node.announcements import MonitorAnnouncement, PolicyAnnouncement
+from supervisor_node.alerts import Alerts, Herald
 from supervisor_node.answers import Front
 from supervisor_node.arms import open_arm
 from supervisor_node.core import Supervisor
-from supervisor_node.driver import CrispDriver
+from supervisor_node.driver import open_driver
+from supervisor_node.inbox import Inbox
 from supervisor_node.parameters import PARAMETERS, config_of, mode_of
 from supervisor_node.reports import Reports
 from supervisor_node.resets import PolicyReset
 from supervisor_node.rivals import Rivals
-from supervisor_node.states import MOVING, Label, State
+from supervisor_node.services import offer_services
+from supervisor_node.sight import Sight
+from supervisor_node.states import MOVING, State
 from supervisor_node.values import Inputs, Outputs, Reply, Request, Wish
-from vla_uq.contracts import Chunk, Score
 from vla_uq.errors import InputError
 
 LATEST, KEPT = QoSProfile(depth=1), QoSProfile(depth=50)
@@ -78,12 +75,14 @@ class SupervisorNode(LifecycleNode):
         try:
             self._config = config_of({name: self._value(name) for name in PARAMETERS})
             self._arm = open_arm(self._value("robot"))
+            herald = Herald({name: self._value(name) for name in PARAMETERS})
+            self._driver = open_driver(self, self._arm, self._step)
         except InputError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         profile = self._arm.profile
-        self._driver = CrispDriver(self, profile)
         self._reports = Reports(self, self.run_id, profile.frame, LATCHED, LATEST, KEPT)
+        self._alerts = Alerts(profile.name, self.get_logger().error, self._tell_health, herald)
         self._subscribe()
         self._serve()
         self.get_logger().info(f"{profile.name}, {self._config.mode.name} mode; this is no safety function")
@@ -99,7 +98,7 @@ class SupervisorNode(LifecycleNode):
             self._tick,
             self.create_timer(REPEAT, lambda: reports.state(core.snapshot()), clock=steady),
             self.create_timer(GRAPH, self._look_around, clock=steady),
-            self.create_timer(DIAGNOSTICS, lambda: reports.health(core.snapshot(), core.failures), clock=steady),
+            self.create_timer(DIAGNOSTICS, self._tell_health, clock=steady),
         ]
         return super().on_activate(state)
 
@@ -120,30 +119,21 @@ class SupervisorNode(LifecycleNode):
         """Close the topics."""
         self._driver.close()
         self._reports.close()
-        for subscription in self._subscriptions_of_node:
-            self.destroy_subscription(subscription)
+        self._alerts.close()
+        self._inbox.close()
+        self._sight.close()
         self._front.close()
         self.destroy_client(self._reset_client)
         self._jumps.unregister()
         return TransitionCallbackReturn.SUCCESS
 
     def _subscribe(self) -> None:
-        sensor, passed = qos_profile_sensor_data, self._passing
-        wanted: list[tuple[Any, str, Callable[[Any], None], Any]] = [
-            (JointState, "joint_states", self._robot("joints", messages.joint_state), sensor),
-            (PoseStamped, "current_pose", self._robot("pose", messages.pose), sensor),
-            (ActionChunk, "policy_node/chunk", passed("chunk", Chunk.from_message, "bad_chunk"), LATEST),
-            (FailureScore, "monitor_node/score", passed("score", Score.from_message, "bad_score"), LATEST),
-            (PolicyInfo, "policy_node/info", passed("policy", PolicyAnnouncement.from_message), LATCHED),
-            (MonitorInfo, "monitor_node/info", passed("monitor", MonitorAnnouncement.from_message), LATCHED),
-            (Bool, "~/teleop/active", passed("lease", lambda m: bool(m.data)), LATEST),
-            (PoseStamped, "~/teleop/target_pose", passed("teleop_pose", messages.pose), LATEST),
-            (Float64MultiArray, "~/teleop/gripper", passed("teleop_gripper", messages.opening), LATEST),
-            (SupervisorState, "~/state", self._on_state, LATCHED),
-        ]
+        self._inbox = Inbox(self, self._step, (LATEST, LATCHED))
+        self._inbox.add(SupervisorState, "~/state", self._on_state, LATCHED)
+        seen, sensor = (self._step, self._on_stamp, self._inbox.add), qos_profile_sensor_data
+        self._sight = Sight(self, self._arm, *seen, sensor, self._config.lockstep)
         if self._value("estop_topic"):
-            wanted.append((Bool, self._value("estop_topic"), passed("estop", lambda m: bool(m.data)), LATEST))
-        self._subscriptions_of_node = [self.create_subscription(*each) for each in wanted]
+            self._inbox.add_estop(self._value("estop_topic"))
         # The handle must be kept: rclpy crashes at the next jump when it is gone.
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_jump)
@@ -152,42 +142,14 @@ class SupervisorNode(LifecycleNode):
         self._reset_client = self.create_client(ResetPolicy, "policy_node/reset_policy")
         self._reset = PolicyReset(self._reset_client, lambda ack: self._step(reset_ack=ack))
         self._front = Front(self, self._ask)
-        offer = self._front.offer
-        offer(StartEpisode, "start_episode", lambda q: (Wish.START, {"instruction": q.instruction}))
-        offer(EndEpisode, "end_episode", lambda q: (Wish.END, {"label": Label(q.label), "note": q.note}))
-        offer(SetBool, "set_intervention", lambda q: (Wish.TAKE if q.data else Wish.GIVE, {}))
-        offer(Trigger, Wish.HALT.value, lambda q: (Wish.HALT, {}))
-        offer(Trigger, Wish.RESUME.value, lambda q: (Wish.RESUME, {}))
-        offer(Trigger, Wish.RESET.value, lambda q: (Wish.RESET, {}))
-        offer(Trigger, Wish.RECOVER.value, lambda q: (Wish.RECOVER, {}))
+        offer_services(self._front)
 
     # -- in --------------------------------------------------------------------------------------------------------
     def _now(self) -> float:
         return self._simulated if self._config.lockstep else time.monotonic()
 
-    def _passing(self, name: str, read: Callable[[Any], Any], bad: str = "") -> Callable[[Any], None]:
-        """A callback that hands a message over as the input ``name``, or as ``bad`` when it makes no sense."""
-
-        def take(message: Any) -> None:
-            try:
-                value = read(message)
-            except ValueError as error:
-                self.get_logger().warning(f"{name}: {error}", throttle_duration_sec=5.0)
-                if bad:
-                    self._step(**{bad: str(error)})
-            else:
-                self._step(**{name: value})
-
-        return take
-
-    def _robot(self, name: str, read: Callable[[Any], Any]) -> Callable[[Any], None]:
-        """A callback for what the arm measured, whose stamps are the time of lockstep."""
-
-        def take(message: Any) -> None:
-            self._simulated = messages.seconds(message)
-            self._step(**{name: read(message)})
-
-        return take
+    def _on_stamp(self, stamp: float) -> None:
+        self._simulated = stamp
 
     def _on_jump(self, jump: Any) -> None:
         self._step(clock_jump=f"the ROS clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s")
@@ -202,7 +164,8 @@ class SupervisorNode(LifecycleNode):
             self.leave.set()
 
     def _look_around(self) -> None:
-        self._step(publishers=self._driver.publishers(), subscribers=self._driver.subscribers())
+        seen = {"publishers": self._driver.publishers(), "subscribers": self._driver.subscribers()}
+        self._step(**seen, qos=self._inbox.unheard(), **self._driver.report())
 
     def _ask(self, request: Request) -> None:
         if self._core is None:
@@ -241,18 +204,29 @@ class SupervisorNode(LifecycleNode):
 
     def _do(self, out: Outputs) -> None:
         self._done = out.exit
+        if out.cancel:
+            self._driver.cancel()
         if out.command is not None:
             self._driver.send(out.command)
+        if out.switch_to:
+            self._driver.switch(out.switch_to)
+        if out.recover:
+            self._driver.recover(lambda problem: self._step(recovered=problem))
         if out.rephase:
             self._tick.reset()
         for happening in out.happenings:
             self._reports.event(happening)
         if out.changed:
             self._reports.state(out.state)
+            self._alerts.take(out.state)
         for reply in out.replies:
             self._front.reply(reply)
         if out.reset is not None:
             self._reset.call(out.reset)
+
+    def _tell_health(self) -> None:
+        if self._core is not None:
+            self._reports.health(self._core.snapshot(), self._core.failures)
 
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value

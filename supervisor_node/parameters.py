@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from supervisor_node import alerts
 from supervisor_node.config import Config
 from supervisor_node.states import Mode
 from vla_uq.errors import InputError
@@ -19,6 +20,7 @@ _TIMES = {
     "lease_timeout": "silence of the teleop device that ends its lease",
     "shadow_wait": "shadow mode: how long a chunk waits for a score",
     "max_observation_age": "a chunk of an older observation is discarded",
+    "recovery_timeout": "longest wait for the robot's recovery",
     "shutdown_time": "longest wait for rest before the process exits",
 }
 _DEFAULTS = {field.name: field.default for field in fields(Config)}
@@ -31,8 +33,10 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "require_policy": (True, "arming needs a policy's announcements"),
     "require_monitor": (True, "arming needs a monitor's announcements; false in shadow mode only"),
     "estop_topic": ("", "std_msgs/Bool, true while pressed, to be repeated; empty: none is wired"),
+    "takeover": ("stop", "of the policy by a teleop device: stop first, or blend where its pose is near the arm"),
     "max_resumes_per_episode": (1, "each restarts score and band time; many would launder alarms"),
     **{name: (_DEFAULTS[name], f"{text}, s") for name, text in _TIMES.items()},
+    **alerts.PARAMETERS,
 }
 """Name to default and description; all but ``mode`` are fixed at start."""
 
@@ -47,6 +51,12 @@ def mode_of(text: str) -> Mode:
     return Mode[text.upper()]
 
 
+def _blend_of(text: str) -> bool:
+    if text not in ("stop", "blend"):
+        raise InputError("unknown takeover", where="parameter takeover", expected="stop or blend", found=text)
+    return text == "blend"
+
+
 def config_of(values: Mapping[str, Any]) -> Config:
     """The settings of the parameters' values.
 
@@ -59,5 +69,6 @@ def config_of(values: Mapping[str, Any]) -> Config:
         require_monitor=values["require_monitor"],
         require_estop=bool(values["estop_topic"]),
         max_resumes=values["max_resumes_per_episode"],
+        takeover_blend=_blend_of(values["takeover"]),
         **{name: values[name] for name in _TIMES},
     )

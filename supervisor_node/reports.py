@@ -40,20 +40,27 @@ class Reports:
         """Say the state, on every topic that holds a part of it."""
         stamp = self._node.get_clock().now().to_msg()
         self.sequence += 1
-        self._state.publish(messages.state(snapshot, self._run_id, self.sequence, stamp, self._frame))
-        self._halt.publish(Bool(data=snapshot.state not in _FREE))
-        self._intervention.publish(Bool(data=snapshot.intervention))
+        self._say(self._state, messages.state(snapshot, self._run_id, self.sequence, stamp, self._frame))
+        self._say(self._halt, Bool(data=snapshot.state not in _FREE))
+        self._say(self._intervention, Bool(data=snapshot.intervention))
         if self._markers.get_subscription_count():
-            self._markers.publish(messages.markers(snapshot, stamp, self._frame))
+            self._say(self._markers, messages.markers(snapshot, stamp, self._frame))
 
     def event(self, happening: Happening) -> None:
         """Say what happened."""
-        self._events.publish(messages.event(happening, self._node.get_clock().now().to_msg()))
+        self._say(self._events, messages.event(happening, self._node.get_clock().now().to_msg()))
 
     def health(self, snapshot: Snapshot, failures: Iterable[Failure]) -> None:
         """Say how it goes, for people."""
         name, stamp = self._node.get_fully_qualified_name(), self._node.get_clock().now().to_msg()
-        self._diagnostics.publish(messages.diagnostics(name, snapshot, failures, stamp))
+        self._say(self._diagnostics, messages.diagnostics(name, snapshot, failures, stamp))
+
+    def _say(self, publisher: Any, message: Any) -> None:
+        """Publish; what cannot be said must not stop what is done."""
+        try:
+            publisher.publish(message)
+        except Exception as error:
+            self._node.get_logger().warning(f"not published: {error}", throttle_duration_sec=5.0)
 
     def close(self) -> None:
         """Remove the publishers."""

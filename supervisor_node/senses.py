@@ -47,8 +47,8 @@ class Senses:
         self.monitors: dict[bytes, float] = {}
         self.policy: PolicyAnnouncement | None = None
         self.monitor: MonitorAnnouncement | None = None
-        self.estop = False
-        self.hardware = ""
+        self.estop = self.halt = False
+        self.hardware = self.qos = self.adapter = self.foreign_goal = ""
         self.publishers: Mapping[str, int] = {}
         self.subscribers: Mapping[str, int] = {}
         self.stamp: Stamp = (0, 0)
@@ -74,6 +74,10 @@ class Senses:
             self.monitors[inputs.monitor.run_id] = now
         if inputs.estop is not None:
             self.estop, self.estop_at = inputs.estop, now
+        self.halt = self.halt if inputs.halt is None else inputs.halt
+        self.qos = self.qos if inputs.qos is None else inputs.qos
+        self.adapter = self.adapter if inputs.adapter is None else inputs.adapter
+        self.foreign_goal = self.foreign_goal if inputs.foreign_goal is None else inputs.foreign_goal
         if inputs.other_supervisor:
             self.foreign_at = now
         if inputs.hardware is not None:
@@ -96,7 +100,8 @@ class Senses:
         self.joints_problem, self.joints_at, self.stamp = "", now, joints.stamp
         self._q = values[:count]
         if len(wanted) > count:
-            self._opening = float(np.clip(values[count:].sum() / self._profile.gripper.width, 0.0, 1.0))
+            gripper = self._profile.gripper
+            self._opening = float(np.clip((values[count:].sum() - gripper.closed) / gripper.width, 0.0, 1.0))
         self.history.add(now, self._q)
         self._receipts.setdefault(joints.stamp, now)
         while len(self._receipts) > _STAMPS_KEPT:
@@ -134,10 +139,29 @@ class Senses:
     # -- rest ------------------------------------------------------------------------------------------------------
     def still(self, now: float, since: float = -math.inf) -> bool:
         """Every joint's span over the rest window is below the arm's rest noise."""
+        return not self.unrest(now, since)
+
+    def unrest(self, now: float, since: float = -math.inf, hold: Vector | None = None) -> str:
+        """Why the arm does not count as resting, on a hold if one is given, or ""."""
         rest = self._profile.rest
         span = self.history.span(now, rest.window, since)
-        return span is not None and bool((span < rest.noise).all())
+        if span is None:
+            return f"joint_states do not cover {rest.window:g} s"
+        moved = self._worst(span, rest.noise, np.less)
+        if moved:
+            return f"{moved} in {rest.window:g} s"
+        return self.off(hold) if hold is not None else ""
 
-    def near(self, hold: Vector) -> bool:
-        """Every joint is within the arm's tolerance of a hold."""
-        return self._q is not None and bool((np.abs(self._q - hold) <= self._profile.rest.tolerance).all())
+    def off(self, hold: Vector) -> str:
+        """The joint that is farthest beyond the arm's tolerance of a hold, or ""."""
+        if self._q is None:
+            return "joint_states were never received"
+        away = self._worst(np.abs(self._q - hold), self._profile.rest.tolerance, np.less_equal)
+        return f"{away} off the hold" if away else ""
+
+    def _worst(self, found: Vector, limits: Vector, within: np.ufunc) -> str:
+        """The joint that is worst beyond its limit (rad), in words."""
+        if bool(within(found, limits).all()):
+            return ""
+        worst = int((found / limits).argmax())
+        return f"{self._profile.joints.names[worst]}: {found[worst]:.2g} rad, at most {limits[worst]:g},"

@@ -7,73 +7,94 @@ happened in the same step. The guard behind each event stands where the event is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, auto
+from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from supervisor_node.states import Reason, State
 from supervisor_node.values import NO_KEY, Request
 from vla_uq.contracts import Key
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class Event(IntEnum):
+
+class Told(IntEnum):
+    """Numbered in the order of definition; ``text`` says what a member means."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Make the next member."""
+        member = int.__new__(cls, len(cls.__members__) + 1)
+        member._value_, member.text = int(member), text
+        return member
+
+
+class Event(Told):
     """What can make the state change, most urgent first."""
 
-    ALERT = auto()  # a score does not pass
-    BAD_SCORE = auto()  # a score is not finite, malformed, or of another chunk
-    BAD_CHUNK = auto()  # a chunk is malformed or out of limits
-    ESTOP = auto()
-    HALT = auto()  # an operator's halt
-    INTERNAL = auto()  # an error of ours, or the control tick came late
-    HARDWARE = auto()  # the arm's driver reports an error
-    CLOCK_JUMP = auto()
-    ROBOT_STALE = auto()  # joint states or pose missing, old or not finite
-    FOREIGN_PUBLISHER = auto()
-    MONITOR_STALE = auto()
-    POLICY_STALE = auto()
-    GUARD = auto()  # any other guard
-    QUEUE_EMPTY = auto()  # the released actions ran out
-    LOST = auto()  # joint states missing for long while holding
-    UNVERIFIED = auto()  # not at rest at the end of the escalation
-    DRIFTED = auto()  # the held arm left its hold
-    LEASE_LOST = auto()
-    RELEASED = auto()  # the deadman was let go
-    JOIN_TOO_LARGE = auto()
-    RESUME_TIMEOUT = auto()
-    SHUTDOWN = auto()
-    GIVE = auto()
-    END = auto()
-    TAKE = auto()
-    RESET = auto()
-    RESUME = auto()
-    START = auto()
-    REPEAT = auto()  # second step of the escalation
-    SWITCH = auto()  # third step
-    AT_REST = auto()  # measured at rest on the hold, and HALTED is where it leads
-    REST_TO_TELEOP = auto()  # the same, with a takeover queued and granted
-    REST_TO_IDLE = auto()  # the same, with the end of the episode queued
-    JOINED = auto()  # acknowledged, first chunk released and near
-    ARMED = auto()  # all guards held long enough, arm at rest
+    FROZEN_CAMERA = "an alarm because a camera shows the same picture while the arm moves"
+    ALERT = "a score does not pass"
+    BAD_SCORE = "a score is not finite, malformed, or of another chunk"
+    BAD_CHUNK = "a chunk is malformed or out of limits"
+    ESTOP = "the e-stop input is pressed, or silent where one is wired"
+    HALT = "an operator's halt: the service, or the halt button while it is pressed"
+    INTERNAL = "an error of the supervisor itself, or its control tick came late"
+    HARDWARE = "the arm's driver reports an error"
+    CLOCK_JUMP = "a clock jumped back"
+    ROBOT_STALE = "joint states or pose missing, old or not finite"
+    FOREIGN_PUBLISHER = "somebody else commands the robot, or two processes play one part"
+    MONITOR_STALE = "the monitor's announcements or scores are missing"
+    POLICY_STALE = "the policy's announcements are missing, or it refused its reset"
+    GUARD = "any other guard does not hold"
+    QUEUE_EMPTY = "the released actions ran out"
+    LOST = "joint states missing for long while holding"
+    UNVERIFIED = "not measured at rest at the end of the escalation"
+    DRIFTED = "the held arm left its hold"
+    LEASE_LOST = "the teleop device fell silent"
+    RELEASED = "the teleop device's deadman was let go"
+    JOIN_TOO_LARGE = "the policy's first action is too far from the arm"
+    RESUME_TIMEOUT = "no scored chunk in time after the reset of the policy"
+    SHUTDOWN = "the process is asked to end"
+    GIVE = "an operator gives control back"
+    END = "an operator ends the episode"
+    BLEND = "an operator takes over without a stop: allowed by parameter, the device's pose is near"
+    TAKE = "an operator takes over"
+    RECOVER = "an operator asks for the recovery of the robot"
+    RESET = "an operator resets the fault"
+    RESUME = "an operator resumes the policy"
+    START = "an operator starts an episode"
+    REPEAT = "still not at rest: second step of the escalation"
+    SWITCH = "still not at rest: third step, where a hold controller is configured"
+    AT_REST = "measured at rest on the hold"
+    REST_TO_TELEOP = "measured at rest on the hold, with a takeover queued and granted"
+    REST_TO_IDLE = "measured at rest on the hold, with the end of the episode queued"
+    JOINED = "reset acknowledged, first scored chunk released and near the arm"
+    ARMED = "all guards have held for long enough, the arm at rest"
 
 
-class Action(IntEnum):
+class Action(Told):
     """What is done beside the change of state."""
 
-    NONE = auto()
-    BEGIN = auto()  # new episode, reset the policy
-    RESET_POLICY = auto()  # same episode, reset the policy
-    OPEN = auto()  # the gate passes the policy
-    BRAKE = auto()  # capture the hold; HALTED follows
-    BRAKE_FOR_TELEOP = auto()  # capture the hold; TELEOP follows if the device may take over
-    BRAKE_FOR_END = auto()  # capture the hold; IDLE follows
-    HOLD = auto()  # close the gate, keep the hold or capture one
-    HOLD_ANEW = auto()  # capture a new hold where the arm is now
-    LATCH = auto()  # HALTED follows, whatever was queued
-    QUEUE_END = auto()  # IDLE follows
-    SEND_HOLD = auto()  # send the hold at once
-    SWITCH = auto()  # switch to the hold controller
-    REST = auto()  # note the verified halt
-    TAKE = auto()  # the gate passes the teleop device
-    CLOSE_EPISODE = auto()
-    LEAVE = auto()  # hold what moves, then exit
+    NONE = "nothing"
+    BEGIN = "begin a new episode, reset the policy"
+    RESET_POLICY = "reset the policy in the same episode"
+    OPEN = "open the gate to the policy"
+    BRAKE = "close the gate, capture the hold; HALTED follows"
+    BRAKE_FOR_TELEOP = "close the gate, capture the hold; TELEOP follows if the device may take over"
+    BRAKE_FOR_END = "close the gate, capture the hold; IDLE follows"
+    HOLD = "close the gate, keep the hold or capture one"
+    HOLD_ANEW = "capture a new hold where the arm is now"
+    LATCH = "HALTED follows, whatever was queued"
+    QUEUE_END = "IDLE follows"
+    SEND_HOLD = "cancel every goal of the arm, send the same hold again"
+    SWITCH = "switch to the hold controller, once"
+    REST = "note the verified halt and its time"
+    TAKE = "open the gate to the teleop device"
+    BLEND = "close the gate to the policy, open it to the teleop device"
+    CLOSE_EPISODE = "label and close the episode"
+    RECOVER = "ask the arm's driver for its recovery"
+    LEAVE = "hold what moves, then exit"
 
 
 @dataclass(frozen=True)
@@ -97,8 +118,10 @@ class Occurrence:
 
 
 _S, _E, _A = State, Event, Action
+ALARMS = (_E.FROZEN_CAMERA, _E.ALERT, _E.BAD_SCORE)
+"""Events that a score makes; in shadow mode they are noted and halt nothing."""
 _STOPS = (_E.ESTOP, _E.HALT, _E.INTERNAL, _E.CLOCK_JUMP, _E.ROBOT_STALE, _E.FOREIGN_PUBLISHER)
-_POLICY_STOPS = (_E.ALERT, _E.BAD_SCORE, _E.BAD_CHUNK)
+_POLICY_STOPS = (*ALARMS, _E.BAD_CHUNK)
 _STARVES = (_E.MONITOR_STALE, _E.POLICY_STALE, _E.GUARD)
 
 TABLE: tuple[Row, ...] = (
@@ -114,6 +137,7 @@ TABLE: tuple[Row, ...] = (
     *(Row(_S.AUTONOMOUS, event, _S.HALTING, _A.BRAKE) for event in (*_POLICY_STOPS, *_STOPS, *_STARVES)),
     Row(_S.AUTONOMOUS, _E.HARDWARE, _S.FAULT, _A.HOLD),
     Row(_S.AUTONOMOUS, _E.QUEUE_EMPTY, _S.HALTING, _A.BRAKE),
+    Row(_S.AUTONOMOUS, _E.BLEND, _S.TELEOP, _A.BLEND),
     Row(_S.AUTONOMOUS, _E.TAKE, _S.HALTING, _A.BRAKE_FOR_TELEOP),
     Row(_S.AUTONOMOUS, _E.END, _S.HALTING, _A.BRAKE_FOR_END),
     *(Row(_S.TELEOP, event, _S.HALTING, _A.BRAKE) for event in (*_STOPS, _E.LEASE_LOST, _E.RELEASED, _E.GIVE)),
@@ -136,6 +160,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.HALTED, _E.TAKE, _S.TELEOP, _A.TAKE),
     Row(_S.HALTED, _E.RESUME, _S.RESUMING, _A.RESET_POLICY),
     Row(_S.FAULT, _E.RESET, _S.HALTED, _A.HOLD_ANEW),
+    *(Row(state, _E.RECOVER, state, _A.RECOVER) for state in (_S.UNKNOWN, _S.IDLE, _S.HALTED, _S.FAULT)),
     *(Row(state, _E.SHUTDOWN, _S.SHUTDOWN, _A.LEAVE) for state in State if state is not _S.SHUTDOWN),
 )
 
@@ -148,6 +173,7 @@ def row_for(state: State, event: Event) -> Row | None:
 
 
 REASONS: dict[Event, Reason] = {
+    _E.FROZEN_CAMERA: Reason.FROZEN_CAMERA,
     _E.ALERT: Reason.ALERT,
     _E.BAD_SCORE: Reason.BAD_SCORE,
     _E.BAD_CHUNK: Reason.BAD_CHUNK,
@@ -171,6 +197,7 @@ REASONS: dict[Event, Reason] = {
     _E.RESUME_TIMEOUT: Reason.RESUME_TIMEOUT,
     _E.SHUTDOWN: Reason.SHUTDOWN,
     _E.GIVE: Reason.INTERVENTION,
+    _E.BLEND: Reason.INTERVENTION,
     _E.TAKE: Reason.INTERVENTION,
     _E.REST_TO_TELEOP: Reason.INTERVENTION,
     _E.REST_TO_IDLE: Reason.EPISODE_END,
@@ -183,6 +210,6 @@ KEEP_REASON = frozenset({_E.AT_REST, _E.RESET})
 ASKS_FOR_TAKEOVER = frozenset(
     {Reason.ALERT, Reason.BAD_SCORE, Reason.BAD_CHUNK, Reason.MONITOR_STALE, Reason.POLICY_STALE, Reason.QUEUE_EMPTY}
     | {Reason.GUARD, Reason.HALT_UNVERIFIED, Reason.ROBOT_STALE, Reason.HARDWARE, Reason.RESUME_TIMEOUT}
-    | {Reason.JOIN_TOO_LARGE, Reason.INTERNAL, Reason.CLOCK_JUMP, Reason.FOREIGN_PUBLISHER}
+    | {Reason.JOIN_TOO_LARGE, Reason.INTERNAL, Reason.CLOCK_JUMP, Reason.FOREIGN_PUBLISHER, Reason.FROZEN_CAMERA}
 )
 """Reasons of halts that nobody asked for: a person is called."""

@@ -85,11 +85,15 @@ class Inputs:
     :param bad_chunk: why a chunk message could not be read; ``bad_score`` likewise.
     :param lease: message of the teleop device: its deadman is held.
     :param teleop_gripper: opening asked for, 0 closed to 1 open.
+    :param halt: message of a halt button, true while it is pressed.
     :param publishers: command topic to the number of its publishers, ours included.
     :param subscribers: command topic to the number of its subscribers.
+    :param qos: first endpoint on our topics whose quality of service does not fit ours; empty: none any more.
     :param other_supervisor: a state message of another supervisor came.
     :param clock_jump: how the simulation's clock jumped.
     :param hardware: what the arm's driver reports as broken; empty: nothing any more.
+    :param adapter: why the arm's driver cannot be used as it is; ``foreign_goal``: whose goals run on the arm.
+    :param recovered: the driver's answer to a recovery of the robot: why it failed, empty when it is done.
     :param error: an exception that was caught outside of the step.
     :param shutdown: the process is asked to end.
     """
@@ -109,11 +113,16 @@ class Inputs:
     teleop_pose: Pose | None = None
     teleop_gripper: float | None = None
     estop: bool | None = None
+    halt: bool | None = None
     publishers: Mapping[str, int] | None = None
     subscribers: Mapping[str, int] | None = None
+    qos: str | None = None
     other_supervisor: bool = False
     clock_jump: str = ""
     hardware: str | None = None
+    adapter: str | None = None
+    foreign_goal: str | None = None
+    recovered: str | None = None
     error: str = ""
     shutdown: bool = False
 
@@ -217,11 +226,13 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What to do after a step, in this order: send the command, publish, answer.
+    """What to do after a step, in this order: cancel, send the command, switch, publish, answer.
 
+    :param cancel: cancel every goal of the arm (second step of the escalation).
     :param changed: the snapshot differs from the last step's: publish it now, not at the next repetition.
     :param rephase: a command was sent outside of a tick: the next tick is due one period from now.
-    :param switch_to: controller to switch to (third step of the escalation).
+    :param switch_to: hold controller to switch to (third step of the escalation).
+    :param recover: begin the recovery of the robot, and hand its answer back as ``recovered``.
     :param waiting: in lockstep, an observation is unanswered until a chunk (or teleop pose) comes.
     :param exit: at rest or out of time after ``shutdown``: the process may end.
     """
@@ -229,10 +240,12 @@ class Outputs:
     state: Snapshot
     changed: bool
     command: Command | None = None
+    cancel: bool = False
     reset: ResetOrder | None = None
     happenings: tuple[Happening, ...] = ()
     replies: tuple[Reply, ...] = ()
     rephase: bool = False
     switch_to: str = ""
+    recover: bool = False
     waiting: bool = False
     exit: bool = False

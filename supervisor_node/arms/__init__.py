@@ -6,18 +6,33 @@ from collections.abc import Callable
 
 from supervisor_node.arms.base import Arm
 from supervisor_node.arms.crisp import CrispArm
-from supervisor_node.arms.profile import Profile, load_profile
+from supervisor_node.arms.description import KNOWN, urdf_of
+from supervisor_node.arms.joint import JointArm
+from supervisor_node.arms.profile import Profile, find_profile, load_profile
 from vla_uq.errors import InputError
 
-ARMS: dict[str, Callable[[Profile], Arm]] = {"crisp": CrispArm}
+ARMS: dict[str, Callable[[Profile], Arm]] = {"crisp": CrispArm, "jtc": JointArm, "xs": JointArm}
 
 
 def open_arm(name: str) -> Arm:
-    """The arm of a profile, by the profile's name or path.
+    """The arm of a profile, by the profile's name or path; a description that the profile can give is taken.
 
-    :raises InputError: see :func:`load_profile`; unknown kind of arm.
+    :raises InputError: see :func:`load_profile`; unknown kind of arm; the description is unreadable or another robot's.
     """
     profile = load_profile(name)
     if profile.kind not in ARMS:
         raise InputError("unknown kind of arm", where=f"{name}: kind", expected=", ".join(ARMS), found=profile.kind)
-    return ARMS[profile.kind](profile)
+    arm = ARMS[profile.kind](profile)
+    source = profile.kinematics.description if profile.kinematics is not None else ""
+    problem = ""
+    if source in KNOWN:
+        assert profile.kinematics is not None
+        problem = arm.describe(urdf_of(source, profile.joints.names, profile.kinematics.tip))
+    elif source.endswith((".urdf", ".xml")):
+        file = find_profile(name).parent / source
+        if not file.is_file():
+            raise InputError("no such description", where=f"{name}: kinematics.description", found=str(file))
+        problem = arm.describe(file.read_text(encoding="utf-8"))
+    if problem:
+        raise InputError("description cannot be used", where=f"{name}: kinematics.description", found=problem)
+    return arm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,18 @@ from supervisor_node.values import Measured, Motion, Pose
 from vla_uq.contracts import Chunk
 
 Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What a whole chunk means for the arm's joints.
+
+    :param path: joints (horizon, n) rad, one row an action; None where actions are executed as they are.
+    :param problem: why the chunk cannot be executed from here, or "".
+    """
+
+    path: Vector | None = None
+    problem: str = ""
 
 
 class Arm(Protocol):
@@ -27,6 +40,19 @@ class Arm(Protocol):
         """Limits of the arm."""
         ...
 
+    @property
+    def lacks(self) -> str:
+        """What the arm must be told before it can be used (see :meth:`describe`)."""
+        ...
+
+    def describe(self, urdf: str) -> str:
+        """Take the robot's description, once, before anything moves; why it does not fit the profile, or ""."""
+        ...
+
+    def pose(self, q: Vector) -> Pose | None:
+        """Pose of the grip frame for joints (n,) rad; None where the arm's geometry is not known here."""
+        ...
+
     def refuses(self, policy: PolicyAnnouncement) -> str:
         """Why this arm cannot execute what the policy announces: field, expected, found."""
         ...
@@ -39,8 +65,17 @@ class Arm(Protocol):
         """Why action ``index`` would be too far a jump for the arm as it stands."""
         ...
 
-    def plan(self, chunk: Chunk, index: int, measured: Measured, last: Motion | None) -> Motion:
-        """The target of action ``index``, within the arm's limits."""
+    def solve(self, chunk: Chunk, measured: Measured, last: Motion | None) -> Solution:
+        """The whole chunk in joint space, at the moment of its release."""
+        ...
+
+    def plan(
+        self, chunk: Chunk, index: int, measured: Measured, last: Motion | None, path: Vector | None = None
+    ) -> Motion:
+        """The target of action ``index``, within the arm's limits.
+
+        :param path: what :meth:`solve` made of the chunk.
+        """
         ...
 
     def joins_pose(self, requested: Pose, measured: Measured) -> str:

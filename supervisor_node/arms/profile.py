@@ -6,111 +6,51 @@ verified stands here, none in the code.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from supervisor_node.arms.parts import (
+    Box,
+    Braking,
+    Escalation,
+    Franka,
+    Gripper,
+    GripperAction,
+    GripperController,
+    GripperPwm,
+    Join,
+    Joints,
+    Jtc,
+    Kinematics,
+    Manager,
+    Rest,
+    Sources,
+    Step,
+    Xs,
+)
+from supervisor_node.arms.reading import build
 from vla_uq.errors import InputError
 
 Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Joints:
-    """The arm's joints, in the order of every joint vector here. Limits in rad (m for sliding joints)."""
-
-    names: tuple[str, ...]
-    lower: Vector
-    upper: Vector
-
-
-@dataclass(frozen=True, eq=False)
-class Gripper:
-    """Finger joints (m), whose sum over ``width`` (m) is the measured opening, 0 closed to 1 open."""
-
-    joints: tuple[str, ...]
-    width: float
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """Largest change of the target in one command: lengths of translation (m) and rotation vector (rad), joints (rad).
-
-    A longer step is shortened; a chunk with a step more than ``malformed`` times as long is malformed.
-    """
-
-    translation: float
-    rotation: float
-    joints: Vector
-    malformed: float
-
-
-@dataclass(frozen=True, eq=False)
-class Box:
-    """Where the grip frame's target may lie, base frame (m)."""
-
-    lower: Vector
-    upper: Vector
-
-
-@dataclass(frozen=True, eq=False)
-class Rest:
-    """The arm is at rest when each joint's position span over ``window`` (s) is below ``noise`` (rad) and its
-    distance from the hold within ``tolerance`` (rad).
-    """
-
-    window: float
-    noise: Vector
-    tolerance: Vector
-
-
-@dataclass(frozen=True, eq=False)
-class Braking:
-    """How the arm may brake: ``deceleration`` (rad/s²); a known reference farther than ``lead`` (rad) from the
-    measured joints is pulled back to it first.
-    """
-
-    deceleration: Vector
-    lead: Vector
-
-
-@dataclass(frozen=True, eq=False)
-class Escalation:
-    """Seconds in HALTING after which the hold is repeated at once, a hold controller is switched to, the halt is
-    given up as unverified; and seconds without joint states after which the arm counts as lost.
-    """
-
-    repeat: float
-    switch: float
-    fault: float
-    lost: float
-
-
-@dataclass(frozen=True, eq=False)
-class Join:
-    """Largest distance between the arm and the first target of a new source: m, rad, and rad a joint."""
-
-    translation: float
-    rotation: float
-    joints: Vector
-
-
-@dataclass(frozen=True, eq=False)
 class Profile:
     """Everything the supervisor knows about one arm.
 
-    :param kind: which arm class drives it, a key of :data:`supervisor_node.arms.ARMS`.
+    :param kind: which arm class and driver serve it, a key of :data:`supervisor_node.arms.ARMS`.
     :param frame: base frame of poses.
     :param rate: control rate (Hz).
     :param max_ahead: most seconds of motion that may be in the arm's hands at once.
-    :param hold_controller: controller that the third step of the escalation switches to; empty: there is none.
+    :param hold_controller: controller that the third step of the escalation and the deadman switch to; with a slash in
+        it, the ``std_srvs/SetBool`` service that does so; empty: there is none.
+    :param sources: and what follows: what this kind of arm needs beside.
     """
 
     name: str
@@ -127,11 +67,26 @@ class Profile:
     braking: Braking
     escalation: Escalation
     join: Join
+    sources: Sources = Sources()  # noqa: RUF009, frozen
+    kinematics: Kinematics | None = None
+    jtc: Jtc | None = None
+    manager: Manager | None = None
+    franka: Franka | None = None
+    xs: Xs | None = None
+    gripper_action: GripperAction | None = None
+    gripper_controller: GripperController | None = None
+    gripper_pwm: GripperPwm | None = None
 
     @property
     def period(self) -> float:
         """Seconds of one control step."""
         return 1.0 / self.rate
+
+    @property
+    def reach(self) -> float:
+        """Seconds of motion that one command leaves in the arm's hands."""
+        part = self.jtc or self.xs
+        return part.reach if part is not None else self.period
 
 
 def load_profile(name: str) -> Profile:
@@ -144,7 +99,7 @@ def load_profile(name: str) -> Profile:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InputError("not YAML", where=str(path), found=str(error).splitlines()[0]) from None
-    profile: Profile = _build(Profile, content, str(path), "")
+    profile: Profile = build(Profile, content, str(path))
     _check(profile, str(path))
     return profile
 
@@ -172,48 +127,6 @@ def find_profile(name: str) -> Path:
     )
 
 
-def _build(kind: Any, content: Any, file: str, path: str) -> Any:
-    """Make a dataclass from a mapping, by the types that its fields declare."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    where = f"{file}: {path}" if path else file
-    if not isinstance(content, dict):
-        raise InputError("not a mapping", where=where, expected=", ".join(fields), found=type(content).__name__)
-    missing, unknown = set(fields) - set(content), set(content) - set(fields)
-    for names, what in ((missing, "field is missing"), (unknown, "unknown field")):
-        if names:
-            raise InputError(what, where=where, found=", ".join(sorted(map(str, names))), expected=", ".join(fields))
-    values = {}
-    for name, value in content.items():
-        inner = f"{path}.{name}" if path else name
-        values[name] = _value(str(fields[name].type), value, file, inner)
-    return kind(**values)
-
-
-def _value(declared: str, value: Any, file: str, path: str) -> Any:
-    where = f"{file}: {path}"
-    if declared == "str" and isinstance(value, str):
-        return value
-    if declared == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    if declared == "float" and _number(value):
-        return float(value)
-    if declared == "Vector" and isinstance(value, list) and value and all(map(_number, value)):
-        return np.array(value, np.float64)
-    if declared in _PARTS:
-        return _build(_PARTS[declared], value, file, path)
-    names = {"str": "a text", "tuple[str, ...]": "a list of texts", "float": "a finite number"}
-    raise InputError(
-        "wrong kind of value", where=where, expected=names.get(declared, "a list of finite numbers"), found=repr(value)
-    )
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-_PARTS = {part.__name__: part for part in (Joints, Gripper, Step, Box, Rest, Braking, Escalation, Join)}
-
-
 def _check(profile: Profile, file: str) -> None:
     """Refuse what cannot be: wrong lengths, limits the wrong way round, numbers that must be positive."""
     count, joints, escalation = len(profile.joints.names), profile.joints, profile.escalation
@@ -231,31 +144,84 @@ def _check(profile: Profile, file: str) -> None:
         "braking.lead": profile.braking.lead,
         "join.joints": profile.join.joints,
     }
-    for field, vector in vectors.items():
-        demand(len(vector) == count and bool((vector > 0).all()), field, f"{count} numbers above 0", vector.tolist())
+    for field_, vector in vectors.items():
+        demand(len(vector) == count and bool((vector > 0).all()), field_, f"{count} numbers above 0", vector.tolist())
     box = profile.workspace
-    for field, lower, upper, size in (
+    for field_, lower, upper, size in (
         ("joints", joints.lower, joints.upper, count),
         ("workspace", box.lower, box.upper, 3),
     ):
         right = len(lower) == len(upper) == size and bool((lower < upper).all())
-        demand(right, f"{field}.lower, {field}.upper", f"{size} numbers each, lower below upper", f"{lower}, {upper}")
-    scalars = {
-        "rate": profile.rate,
-        "max_ahead": profile.max_ahead,
-        "gripper.width": profile.gripper.width,
-        "step.translation": profile.step.translation,
-        "step.rotation": profile.step.rotation,
-        "rest.window": profile.rest.window,
-        "escalation.lost": escalation.lost,
-        "join.translation": profile.join.translation,
-        "join.rotation": profile.join.rotation,
-    }
-    for field, value in scalars.items():
-        demand(value > 0, field, "a number above 0", value)
+        demand(right, f"{field_}.lower, {field_}.upper", f"{size} numbers each, lower below upper", f"{lower}, {upper}")
+    for field_, value in _positive(profile):
+        demand(value > 0, field_, "a number above 0", value)
     demand(profile.step.malformed >= 1, "step.malformed", "at least 1", profile.step.malformed)
     ahead = f"at least one control step, {profile.period:g} s"
     demand(profile.period <= profile.max_ahead, "max_ahead", ahead, profile.max_ahead)
+    between = f"from one control step, {profile.period:g} s, to max_ahead, {profile.max_ahead:g} s"
+    demand(profile.period <= profile.reach <= profile.max_ahead, f"{profile.kind}.reach", between, profile.reach)
     times = (escalation.repeat, escalation.switch, escalation.fault)
     demand(0 < times[0] <= times[1] <= times[2], "escalation", "0 < repeat <= switch <= fault", times)
     demand(escalation.fault > profile.rest.window, "escalation.fault", "more than rest.window", escalation.fault)
+    _check_parts(profile, file)
+
+
+def _positive(profile: Profile) -> list[tuple[str, float]]:
+    found = [
+        ("rate", profile.rate),
+        ("max_ahead", profile.max_ahead),
+        ("gripper.width", profile.gripper.width),
+        ("step.translation", profile.step.translation),
+        ("step.rotation", profile.step.rotation),
+        ("rest.window", profile.rest.window),
+        ("escalation.lost", profile.escalation.lost),
+        ("join.translation", profile.join.translation),
+        ("join.rotation", profile.join.rotation),
+    ]
+    if profile.kinematics is not None:
+        found += [
+            ("kinematics.translation", profile.kinematics.translation),
+            ("kinematics.rotation", profile.kinematics.rotation),
+        ]
+    return found
+
+
+def _check_parts(profile: Profile, file: str) -> None:
+    """The sections that only some arms have: complete for the kind, and not in contradiction."""
+
+    def demand(holds: bool, field: str, expected: str, found: object) -> None:
+        if not holds:
+            raise InputError("impossible value", where=f"{file}: {field}", expected=expected, found=found)
+
+    for kind in ("jtc", "xs"):
+        present = getattr(profile, kind) is not None
+        demand(present == (profile.kind == kind), kind, f"a section for kind {kind}, and no other", present)
+    count, k = len(profile.joints.names), profile.kinematics
+    demand(bool(profile.sources.pose) or k is not None, "sources.pose", "a topic, or a section kinematics", "neither")
+    demand(bool(profile.sources.joint_states), "sources.joint_states", "at least one topic", "none")
+    if k is not None:
+        inside = len(k.posture) == count and bool(
+            ((profile.joints.lower <= k.posture) & (k.posture <= profile.joints.upper)).all()
+        )
+        demand(inside, "kinematics.posture", f"{count} joints inside their limits", k.posture.tolist())
+        demand(len(k.origin) == 3, "kinematics.origin", "3 numbers", k.origin.tolist())
+    needing = "franka" if profile.franka is not None else ""
+    needing = needing or ("hold_controller" if profile.hold_controller and "/" not in profile.hold_controller else "")
+    demand(not needing or profile.manager is not None, "manager", f"a section: {needing} needs it", "none")
+    if profile.xs is not None:
+        ramp = profile.xs.acceleration
+        demand(0 < ramp <= profile.xs.reach / 2, "xs.acceleration", "above 0, at most half of reach", ramp)
+    grippers = [n for n in ("gripper_action", "gripper_controller", "gripper_pwm") if getattr(profile, n) is not None]
+    demand(len(grippers) <= 1, "gripper_action, gripper_controller, gripper_pwm", "at most one", ", ".join(grippers))
+    action, finger, pwm = profile.gripper_action, profile.gripper_controller, profile.gripper_pwm
+    if action is not None:
+        demand(action.effort > 0, "gripper_action.effort", "a number above 0", action.effort)
+        demand(0 < action.hysteresis < 1, "gripper_action.hysteresis", "between 0 and 1", action.hysteresis)
+    if finger is not None:
+        demand(finger.closed != finger.open, "gripper_controller.open", "another than closed", finger.open)
+        demand(finger.reach > 0, "gripper_controller.reach", "a number above 0", finger.reach)
+    if pwm is not None:
+        order = pwm.close <= pwm.hold < 0 < pwm.open
+        demand(order, "gripper_pwm", "close <= hold < 0 < open", f"{pwm.close:g}, {pwm.hold:g}, {pwm.open:g}")
+        demand(0 < pwm.band < 0.5, "gripper_pwm.band", "between 0 and 0.5", pwm.band)
+        demand(pwm.stall > 0, "gripper_pwm.stall", "a number above 0", pwm.stall)

@@ -6,7 +6,18 @@ import math
 
 from supervisor_node.arms.base import Arm
 from supervisor_node.audit.conduct import Conduct
-from supervisor_node.audit.contents import Announced, AskedPose, Content, SeenPose, SentGripper, SentJoints, SentPose
+from supervisor_node.audit.contents import (
+    Announced,
+    AskedPose,
+    Content,
+    SeenJoints,
+    SeenPose,
+    SentGripper,
+    SentGroup,
+    SentJoints,
+    SentPose,
+    SentTrajectory,
+)
 from supervisor_node.audit.derivation import Derivation
 from supervisor_node.audit.report import Report, Violation
 from supervisor_node.audit.wire import Wire
@@ -27,7 +38,7 @@ class Auditor:
         self.report = Report()
         self._conduct = Conduct(self.report, reaction, announcement)
         self._derivation = Derivation(arm, self.report)
-        self._wire = Wire(arm.profile.joints.names, self.report)
+        self._wire = Wire(arm.profile, self.report)
 
     def take(self, time: float, content: Content) -> None:
         """Take what was published at ``time`` (s)."""
@@ -53,10 +64,12 @@ class Auditor:
         elif isinstance(content, Score):
             report.scores += 1
             self._conduct.score(time, content)
-        elif isinstance(content, (SentPose, SentJoints)):
+        elif isinstance(content, (SentPose, SentJoints, SentTrajectory, SentGroup)):
             self._wire.sent(time, content)
         elif isinstance(content, SentGripper):
             self._gripper(time, content.opening)
+        elif isinstance(content, SeenJoints):
+            self._derivation.joints(content)
         elif isinstance(content, (SeenPose, AskedPose)):
             self._derivation.pose(content)
 

@@ -29,6 +29,7 @@ class Conduct:
         self._at = -math.inf
         self._granted = False
         self._left: Violation | None = None
+        self._blended: Violation | None = None
         self._passed: dict[tuple[Key, int], float] = {}
         self._alarm: tuple[float, Key] | None = None
         self._unannounced: deque[tuple[float, State]] = deque()
@@ -72,9 +73,8 @@ class Conduct:
             self._granted = False
 
     def _convict(self) -> None:
-        if self._left is not None:
-            self._report.violations.append(self._left)
-            self._left = None
+        self._report.violations += [one for one in (self._left, self._blended) if one is not None]
+        self._left = self._blended = None
 
     def happening(self, time: float, happening: Happening) -> None:
         """An event was published."""
@@ -82,6 +82,9 @@ class Conduct:
             self._granted = True
             if self._left is not None and time - self._left.time <= self._announcement:
                 self._left = None
+        blended = self._blended
+        if happening.moment is Moment.TAKEOVER and blended is not None:
+            self._blended = None if time - blended.time <= self._announcement else blended
         if not happening.episode_id:
             return
         counts = self._report.episode(happening.episode_id)
@@ -122,7 +125,12 @@ class Conduct:
         before = self._previous
         if before is None or Source.NONE in (before.source, command.source) or before.source is command.source:
             return
-        self._break("I2", time, f"{command.source.name} follows {before.source.name} without a hold between")
+        text = f"{command.source.name} follows {before.source.name} without a hold between"
+        if (before.source, command.source) == (Source.POLICY, Source.TELEOP):
+            # A takeover that blends is said to be one, though maybe a moment after its first command.
+            self._blended = self._blended or Violation("I2", time, text)
+        else:
+            self._break("I2", time, text)
 
     def _scored(self, time: float, command: Command) -> None:
         """I9, counted once a chunk."""

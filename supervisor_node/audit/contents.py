@@ -43,10 +43,36 @@ class SentJoints:
 
 
 @dataclass(frozen=True, eq=False)
+class SentTrajectory:
+    """What went out to a trajectory controller: its last point (rad), when it is reached (s), how fast (rad/s)."""
+
+    names: tuple[str, ...]
+    q: Vector
+    end: float
+    velocity: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class SentGroup:
+    """What went out on ``commands/joint_group``: joints (rad) in the driver's order, which is the profile's."""
+
+    q: Vector
+
+
+@dataclass(frozen=True, eq=False)
 class SentGripper:
     """What went out on the gripper's command topic."""
 
     opening: float
+
+
+@dataclass(frozen=True, eq=False)
+class SeenJoints:
+    """A message of joint states."""
+
+    names: tuple[str, ...]
+    q: Vector
+    stamp: Stamp
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +90,19 @@ class AskedPose:
 
 
 Content: TypeAlias = (
-    Announced | Happening | Chunk | Score | Command | SentPose | SentJoints | SentGripper | SeenPose | AskedPose
+    Announced
+    | Happening
+    | Chunk
+    | Score
+    | Command
+    | SentPose
+    | SentJoints
+    | SentTrajectory
+    | SentGroup
+    | SentGripper
+    | SeenPose
+    | SeenJoints
+    | AskedPose
 )
 
 
@@ -148,6 +186,19 @@ def _record(message: Any) -> Command:
     )
 
 
+def _trajectory(message: Any) -> SentTrajectory:
+    if not len(message.points):
+        return SentTrajectory(tuple(message.joint_names), np.zeros(0), 0.0, np.zeros(0))
+    last = message.points[-1]
+    end = last.time_from_start.sec + last.time_from_start.nanosec * 1e-9
+    q, velocity = np.asarray(last.positions, np.float64), np.asarray(last.velocities, np.float64)
+    return SentTrajectory(tuple(message.joint_names), q, end, velocity)
+
+
+def _joints(message: Any) -> tuple[tuple[str, ...], Vector, Stamp]:
+    return tuple(message.name), np.asarray(message.position, np.float64), stamp_of(message.header)
+
+
 _READERS: dict[str, Callable[[Any], Content]] = {
     "supervisor_node/state": _announced,
     "supervisor_node/events": _happening,
@@ -157,9 +208,10 @@ _READERS: dict[str, Callable[[Any], Content]] = {
     "monitor_node/score": Score.from_message,
     "current_pose": lambda message: SeenPose(_pose_stamped(message)),
     "target_pose": lambda message: SentPose(_pose_stamped(message)),
-    "target_joint": lambda message: SentJoints(
-        tuple(message.name), np.asarray(message.position, np.float64), stamp_of(message.header)
-    ),
+    "target_joint": lambda message: SentJoints(*_joints(message)),
+    "joint_trajectory": _trajectory,
+    "commands/joint_group": lambda message: SentGroup(np.asarray(message.cmd, np.float64)),
+    "joint_states": lambda message: SeenJoints(*_joints(message)),
     "gripper/gripper_position_controller/commands": lambda message: SentGripper(
         float(message.data[0]) if len(message.data) else math.nan
     ),

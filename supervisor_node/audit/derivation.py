@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supervisor_node.arms.base import Arm
-from supervisor_node.audit.contents import AskedPose, SeenPose
+from supervisor_node.audit.contents import AskedPose, SeenJoints, SeenPose
 from supervisor_node.audit.report import Report, Violation
 from supervisor_node.states import HOLDING, Source, State
 from supervisor_node.values import Command, Measured, Motion, Pose, Stamp
-from vla_uq.contracts import Chunk, Key, Space
+from vla_uq.contracts import Chunk, Key
 from vla_uq.geometry import rotation_vector
 
 Vector = NDArray[np.float64]
@@ -20,6 +20,7 @@ TOLERANCE = 1e-6
 """Largest difference (m, rad) between a command and its derivation."""
 _POSES_KEPT = 400
 _CHUNKS_KEPT = 64
+_JOINTS_KEPT = 1024
 
 
 class Derivation:
@@ -32,12 +33,23 @@ class Derivation:
         self._asked: deque[Pose] = deque(maxlen=_POSES_KEPT)
         self._previous: Command | None = None
         self._hold: Vector | None = None
+        self._joints: dict[Stamp, Vector] = {}
+        self._path: Vector | None = None
+        self._lost = False
 
     def chunk(self, chunk: Chunk) -> None:
         """A chunk was published."""
         self._chunks.setdefault(chunk.key, chunk)
         while len(self._chunks) > _CHUNKS_KEPT:
             del self._chunks[next(iter(self._chunks))]
+
+    def joints(self, content: SeenJoints) -> None:
+        """The arm's measured joints, where the message holds all of them."""
+        names = self._arm.profile.joints.names
+        if set(names) <= set(content.names) and len(content.q) == len(content.names):
+            self._joints[content.stamp] = content.q[[content.names.index(name) for name in names]]
+        while len(self._joints) > _JOINTS_KEPT:
+            del self._joints[next(iter(self._joints))]
 
     def pose(self, content: SeenPose | AskedPose) -> None:
         """The arm's measured pose, or the device's."""
@@ -77,30 +89,47 @@ class Derivation:
         before = self._previous
         if before is not None and before.key == command.key and before.index >= command.index:
             self._break("derived", time, f"action {command.index} of chunk {command.key} after {before.index}")
-        return self._arm.plan(chunk, command.index, self._measured(command), self._last(command, chunk.space))
+        last, measured = self._last(command), self._measured(command)
+        if before is None or before.key != command.key or before.source is not command.source:
+            self._lost = self._unknown(command, last)
+            solution = None if self._lost else self._arm.solve(chunk, measured, last)
+            self._path = solution.path if solution is not None else None
+            if solution is not None and solution.problem:
+                self._break("derived", time, f"chunk {command.key}: {solution.problem}")
+        if self._lost or self._unknown(command, last):
+            self._report.unattested += 1
+            return None
+        return self._arm.plan(chunk, command.index, measured, last, self._path)
 
     def _teleop(self, time: float, command: Command) -> Motion | None:
         asked = command.requested
         if asked is None or not any(_apart(asked, pose) <= TOLERANCE for pose in reversed(self._asked)):
             self._break("derived", time, "the device never asked for this pose")
             return None
-        return self._arm.follow(asked, self._measured(command), self._last(command, Space.EE_POSE))
+        last = self._last(command)
+        if self._unknown(command, last):
+            self._report.unattested += 1
+            return None
+        return self._arm.follow(asked, self._measured(command), last)
 
-    def _last(self, command: Command, space: Space) -> Motion | None:
+    def _last(self, command: Command) -> Motion | None:
         """The motion that this one was stepped from: the one before, of the same source, if there was one.
 
         At the start of a recording that one is missing, and the record's own word is taken for it.
         """
         before = self._previous
-        if space is Space.EE_DELTA:
-            return None
         if before is None:
             return Motion(pose=command.reference)
         return before.motion if before.source is command.source else None
 
+    def _unknown(self, command: Command, last: Motion | None) -> bool:
+        """A joint target whose start was not recorded: no joint target before it, no joint state of its stamp."""
+        known = last is not None and last.joints is not None
+        return command.motion.joints is not None and not known and command.stamp not in self._joints
+
     def _measured(self, command: Command) -> Measured:
         count = len(self._arm.profile.joints.names)
-        return Measured(np.zeros(count), np.zeros(count), command.measured)
+        return Measured(self._joints.get(command.stamp, np.zeros(count)), np.zeros(count), command.measured)
 
     def _compare(self, time: float, command: Command, expected: Motion) -> None:
         error = _difference(command.motion, expected)

@@ -49,7 +49,7 @@ class Report:
         of the same key and digest that came earlier.
     :param unrecorded: targets on the wire that no record explains: somebody else's, and a violation of I1.
     :param unseen: records whose target was not recorded on the wire (a recording's start, end, or a killed process).
-    :param unattested: commands whose measured pose was not recorded (sensor data may be lost on the way).
+    :param unattested: commands whose measured pose or joints were not recorded (sensor data may be lost on the way).
     """
 
     chunks: int = 0

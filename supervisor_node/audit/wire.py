@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from supervisor_node.audit.contents import SentJoints, SentPose
+from supervisor_node.arms.profile import Profile
+from supervisor_node.audit.contents import SentGroup, SentJoints, SentPose, SentTrajectory
 from supervisor_node.audit.report import Report, Violation
 from supervisor_node.values import Command, Stamp
 
 Vector = NDArray[np.float64]
 _TOLERANCE = 1e-6
+_NO_STAMP: Stamp = (0, 0)
 
 
 @dataclass(eq=False)
@@ -24,10 +26,13 @@ class _Target:
 
 
 class Wire:
-    """Matches by stamp and values: records and targets travel on topics of their own, and may overtake each other."""
+    """Matches by stamp and values: records and targets travel on topics of their own, and may overtake each other.
 
-    def __init__(self, names: tuple[str, ...], report: Report) -> None:
-        self._names, self._report = names, report
+    Trajectory controllers and xs_sdk take targets without a stamp; those are matched by values, in the order of time.
+    """
+
+    def __init__(self, profile: Profile, report: Report) -> None:
+        self._profile, self._names, self._report = profile, profile.joints.names, report
         self._records: dict[Stamp, list[_Target]] = defaultdict(list)
         self._targets: dict[Stamp, list[_Target]] = defaultdict(list)
 
@@ -35,20 +40,51 @@ class Wire:
         """A record."""
         self._records[command.stamp].append(_Target(time, _values(command)))
 
-    def sent(self, time: float, content: SentPose | SentJoints) -> None:
+    def sent(self, time: float, content: SentPose | SentJoints | SentTrajectory | SentGroup) -> None:
         """A target on the wire."""
+        if isinstance(content, SentTrajectory):
+            self._trajectory(time, content)
+            return
+        if isinstance(content, SentGroup):
+            self._targets[_NO_STAMP].append(_Target(time, content.q))
+            return
         if isinstance(content, SentPose):
             pose = content.pose
             target = _Target(time, np.concatenate([pose.position, pose.rotation.ravel()]))
             self._targets[pose.stamp].append(target)
             return
         if content.names != self._names:
-            text = f"target_joint names {' '.join(content.names)}, expected {' '.join(self._names)}"
-            self._report.violations.append(Violation("I3", time, text))
+            self._break(time, f"target_joint names {' '.join(content.names)}, expected {' '.join(self._names)}")
         self._targets[content.stamp].append(_Target(time, content.q, content.names))
+
+    def _trajectory(self, time: float, content: SentTrajectory) -> None:
+        """A trajectory must be short and end at rest; those of other joints are the gripper's."""
+        if set(content.names).isdisjoint(self._names):
+            return
+        q = content.q
+        if sorted(content.names) == sorted(self._names) and len(q) == len(self._names):
+            q = q[[content.names.index(name) for name in self._names]]
+        else:
+            self._break(time, f"trajectory of {' '.join(content.names)}, expected {' '.join(self._names)}")
+        if content.end > self._profile.max_ahead + _TOLERANCE:
+            self._break(time, f"a trajectory of {content.end:.3g} s, at most {self._profile.max_ahead:g}")
+        if content.velocity.any():
+            self._break(time, "a trajectory that does not end at rest")
+        self._targets[_NO_STAMP].append(_Target(time, q, content.names))
+
+    def _break(self, time: float, text: str) -> None:
+        self._report.violations.append(Violation("I3", time, text))
+
+    def _without_stamps(self) -> None:
+        """Targets without a stamp meet the records of all stamps."""
+        if _NO_STAMP in self._targets:
+            everything = sorted((one for records in self._records.values() for one in records), key=lambda r: r.time)
+            self._records.clear()
+            self._records[_NO_STAMP] = everything
 
     def finish(self) -> None:
         """Say what found no partner."""
+        self._without_stamps()
         for stamp, targets in self._targets.items():
             records = self._records[stamp]
             for target in targets:

@@ -1,7 +1,9 @@
-"""The node ``deadman_node``: watches the supervisor's state from another process.
+"""The node ``deadman_node``: watches the supervisor's state from a process of its own, and stops the arm when it fails.
 
-On an arm behind CRISP's topics it only reports: a second publisher of targets would freeze them all, in normal
-operation too, and the arm keeps its last target, at most one command ahead, by itself.
+An arm that takes joint targets gets one more: the last one. On an arm behind CRISP's topics the deadman publishes
+none: a second publisher would freeze them all, in normal operation too. There it switches to the arm's hold
+controller, where the profile names one; elsewhere it reports, and the arm keeps its last target, at most ``max_ahead``
+away, by itself. It never gives the arm back: an operator does, with the supervisor's ``recover_robot``.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ from std_msgs.msg import Bool
 from vla_monitor.msg import SupervisorState
 
 from supervisor_node.arms import open_arm
+from supervisor_node.deadman.backstop import Backstop, Hold
+from supervisor_node.deadman.hands import JointHold
 from supervisor_node.deadman.watch import Watch
 from supervisor_node.states import State
+from supervisor_node.switching import open_switch
 from vla_uq.errors import InputError
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -32,9 +37,9 @@ CHECK, REPEAT = 0.02, 0.1
 
 
 class DeadmanNode(Node):
-    """Publishes ``~/tripped`` and diagnostics; its publishers exist from the start, for discovery takes seconds.
+    """Publishes ``~/tripped`` and diagnostics; publishers and clients exist from the start: discovery takes seconds.
 
-    :raises InputError: unknown arm.
+    :raises InputError: unknown arm, or its hold controller cannot be switched to.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -45,7 +50,9 @@ class DeadmanNode(Node):
             description="silence of the supervisor that trips, s", read_only=True, floating_point_range=limits
         )
         self._arm = open_arm(self.declare_parameter("robot", "franka_crisp_sim", robot).value)
-        self._watch = Watch(self.declare_parameter("timeout", 0.3, timeout).value)
+        watch = Watch(self.declare_parameter("timeout", 0.3, timeout).value)
+        self._switch = open_switch(self, self._arm.profile, LATCHED)
+        self._backstop = Backstop(watch, self._hold())
         self._tripped = self.create_publisher(Bool, "~/tripped", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", 10)
         self.create_subscription(SupervisorState, "supervisor_node/state", self._on_state, LATCHED)
@@ -53,30 +60,31 @@ class DeadmanNode(Node):
         self.create_timer(CHECK, self._check, clock=steady)
         self.create_timer(REPEAT, self._report, clock=steady)
 
+    def _hold(self) -> Hold | None:
+        """How this arm is held by somebody who is not its supervisor; None where that cannot be."""
+        if self._arm.profile.kind in ("jtc", "xs"):
+            return JointHold(self, self._arm.profile).hold
+        return self._switch.hold if self._switch is not None else None
+
     def _on_state(self, message: SupervisorState) -> None:
-        self._watch.saw(time.monotonic(), State(message.state))
+        self._backstop.watch.saw(time.monotonic(), State(message.state))
 
     def _check(self) -> None:
-        if self._watch.check(time.monotonic()):
+        if self._backstop.check(time.monotonic()):
             self.get_logger().error(f"the supervisor fell silent while it moved {self._arm.profile.name}")
             self._report()
 
     def _report(self) -> None:
-        self._tripped.publish(Bool(data=self._watch.tripped))
-        silence = self._watch.silence(time.monotonic())
-        tripped = self._watch.tripped
-        text = (
-            "the supervisor fell silent while the arm moved"
-            if tripped
-            else "armed"
-            if self._watch.armed
-            else "watching"
-        )
+        if self._switch is not None:
+            self._switch.look()
+        watch = self._backstop.watch
+        self._tripped.publish(Bool(data=watch.tripped))
+        silence = watch.silence(time.monotonic())
         status = DiagnosticStatus(
-            level=DiagnosticStatus.ERROR if tripped else DiagnosticStatus.OK,
+            level=DiagnosticStatus.ERROR if watch.tripped else DiagnosticStatus.OK,
             name=self.get_fully_qualified_name(),
             hardware_id=self._arm.profile.name,
-            message=text,
+            message=self._backstop.text,
             values=[KeyValue(key="silence_s", value="never heard" if silence is None else f"{silence:.2f}")],
         )
         message = DiagnosticArray(status=[status])

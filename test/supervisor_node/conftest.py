@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from supervised_plant import Plant
 
 from supervisor_node.announcements import EE_NAMES, MonitorAnnouncement, PolicyAnnouncement
 from supervisor_node.arms import Arm, open_arm
@@ -22,47 +23,10 @@ from supervisor_node.core import Supervisor
 from supervisor_node.states import Label, State
 from supervisor_node.values import Command, Inputs, JointState, Outputs, Pose, Reply, Request, ResetAck, Wish
 from vla_uq.contracts import Chunk, Key, Reference, Score, Space
-from vla_uq.geometry import rotation_matrix, rotation_vector
 
 ARM = open_arm("franka_crisp_sim")
 NAMES = (*ARM.profile.joints.names, *ARM.profile.gripper.joints)
-HOME = np.array([0, -0.161, 0, -2.4446, 0, 2.2268, math.pi / 4])
-CENTRE = np.array([0.0, 0.0, 0.3])
 MILLISECONDS = 10
-
-
-class Plant:
-    """An arm whose first six joints are its pose, and which follows its newest target with a time constant."""
-
-    def __init__(self) -> None:
-        self.q = HOME.copy()
-        self.opening = 1.0
-        self.target: np.ndarray | None = None
-        self.gripper = 1.0
-        self.runaway = 0.0  # velocity (rad/s) with which it moves whatever it is told
-
-    def pose(self, stamp: tuple[int, int]) -> Pose:
-        off = self.q - HOME
-        return Pose(CENTRE + off[:3], rotation_matrix(off[3:6]), stamp)
-
-    def obey(self, command: Command) -> None:
-        if command.motion.joints is not None:
-            self.target = command.motion.joints.copy()
-        else:
-            pose = command.motion.pose
-            assert pose is not None
-            self.target = HOME.copy()
-            self.target[:3] += pose.position - CENTRE
-            self.target[3:6] += rotation_vector(pose.rotation)
-        if command.gripper is not None:
-            self.gripper = command.gripper
-
-    def advance(self, seconds: float) -> None:
-        if self.runaway:
-            self.q[0] += self.runaway * seconds
-        elif self.target is not None:
-            self.q += (self.target - self.q) * (1 - math.exp(-seconds / 0.05))
-        self.opening += (self.gripper - self.opening) * (1 - math.exp(-seconds / 0.05))
 
 
 POLICY = PolicyAnnouncement(b"P" * 16, "f" * 8, Space.EE_DELTA, Reference.MEASURED, EE_NAMES, 16, 6, 0.05, 6)
@@ -280,8 +244,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(record_property: Callable[[str, object], None]) -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    times = [out.state.alarm_to_rest for out in bench.outputs if math.isfinite(out.state.alarm_to_rest)]
+    if times:
+        record_property("alarm_to_rest_ms", 1000 * max(times))
 
 
 @pytest.fixture

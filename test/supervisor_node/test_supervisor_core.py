@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from supervisor_node.config import Config
 from supervisor_node.states import Mode, Moment, Reason, Source, State
 from supervisor_node.values import Inputs, Wish
 
@@ -156,8 +157,6 @@ def test_shutdown_holds_what_moves(bench: Any, held: bool) -> None:
 
 
 def test_shadow_mode_halts_nothing_on_a_score(new_bench: Any) -> None:
-    from supervisor_node.config import Config
-
     bench = new_bench(Config(mode=Mode.SHADOW))
     bench.value = lambda key: float("nan") if key.step == 3 else 9.0
     bench.to(State.AUTONOMOUS)
@@ -172,8 +171,6 @@ def test_shadow_mode_halts_nothing_on_a_score(new_bench: Any) -> None:
 
 
 def test_shadow_mode_goes_on_without_a_monitor(new_bench: Any) -> None:
-    from supervisor_node.config import Config
-
     bench = new_bench(Config(mode=Mode.SHADOW))
     bench.to(State.AUTONOMOUS)
     bench.monitor = False
@@ -201,3 +198,34 @@ def test_hold_that_stood_is_kept_when_a_takeover_ends_before_its_first_command(b
     bench.advance(0.2)
     assert bench.commands[-1][1].source is Source.NONE
     np.testing.assert_array_equal(bench.commands[-1][1].motion.joints, held)
+
+
+def test_takeover_that_blends_needs_no_stop_and_steps_no_farther_than_any_other(new_bench: Any) -> None:
+    bench = new_bench(Config(takeover_blend=True))
+    bench.to(State.AUTONOMOUS)
+    bench.hold_device(0.02)
+    taken = bench.ask(Wish.TAKE)
+    assert bench.replies[taken].ok and bench.state is State.TELEOP and State.HALTING not in states(bench)
+    (first,) = [out.command for out in bench.outputs[-1:]]
+    assert first.source is Source.TELEOP
+    bench.policy = False
+    bench.advance(0.4)
+    assert {c.source for _, c in bench.commands[-6:]} == {Source.TELEOP}, "what the policy had left is void"
+    bench.ask(Wish.GIVE)
+    bench.until(State.HALTED)
+    report = bench.audit()
+    assert report.ok, report.violations
+
+
+@pytest.mark.parametrize("away", [0.2, None])
+def test_takeover_that_may_not_blend_stops_first(new_bench: Any, away: float | None) -> None:
+    bench = new_bench(Config(takeover_blend=True))
+    bench.to(State.AUTONOMOUS)
+    if away is not None:
+        bench.hold_device(away)
+    bench.ask(Wish.TAKE)
+    assert bench.state is State.HALTING
+
+
+def states(bench: Any) -> set[State]:
+    return {out.state.state for out in bench.outputs}

@@ -26,6 +26,7 @@ def rest_after(bench: Any, seconds: float) -> None:
 
 
 # -- 1 to 4: processes that die --------------------------------------------------------------------------------------
+@pytest.mark.faults(row=1, tier="U")
 def test_1_killed_monitor(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     killed = bench.now
@@ -36,6 +37,7 @@ def test_1_killed_monitor(bench: Any) -> None:
     assert bench.audit().ok
 
 
+@pytest.mark.faults(row=2, tier="U")
 def test_2_slow_monitor_starves_the_gate_by_construction(bench: Any) -> None:
     """Its heartbeat goes on, its scores do not: nothing unscored is executed, whatever timers say."""
     bench.to(S.AUTONOMOUS)
@@ -46,6 +48,7 @@ def test_2_slow_monitor_starves_the_gate_by_construction(bench: Any) -> None:
     assert bench.audit().ok
 
 
+@pytest.mark.faults(row=2, tier="U")
 def test_2_scores_of_before_a_resume_count_for_nothing(bench: Any, chunk_of: Any, score_of: Any) -> None:
     bench.to(S.AUTONOMOUS)
     old = [content for _, content in bench.trace if isinstance(content, Chunk)][-1]
@@ -62,6 +65,7 @@ def test_2_scores_of_before_a_resume_count_for_nothing(bench: Any, chunk_of: Any
     assert bench.audit().ok
 
 
+@pytest.mark.faults(row=3, tier="U")
 def test_3_killed_policy(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     killed = bench.now
@@ -71,6 +75,7 @@ def test_3_killed_policy(bench: Any) -> None:
     rest_after(bench, 0.3)
 
 
+@pytest.mark.faults(row=4, tier="U")
 def test_4_restarted_policy_is_not_taken_for_the_old_one(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     bench.info = dataclasses.replace(bench.info, run_id=b"Q" * 16)
@@ -87,6 +92,7 @@ def test_4_restarted_policy_is_not_taken_for_the_old_one(bench: Any) -> None:
 
 
 # -- 7 to 12: what the policy and the monitor say --------------------------------------------------------------------
+@pytest.mark.faults(row=7, tier="U")
 def test_7_chunk_of_an_old_observation_is_discarded(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     bench.bend = lambda chunk: dataclasses.replace(chunk, observation_age=0.8)
@@ -94,6 +100,7 @@ def test_7_chunk_of_an_old_observation_is_discarded(bench: Any) -> None:
     assert out.state.reason is Reason.QUEUE_EMPTY and out.state.discarded_chunks >= 2
 
 
+@pytest.mark.faults(row=9, tier="U")
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("field", ["nonconformity", "threshold"])
 def test_9_score_that_is_not_finite(bench: Any, score_of: Any, field: str, bad: float) -> None:
@@ -134,6 +141,10 @@ BAD_CHUNKS: dict[str, Callable[[Chunk], Chunk]] = {
 }
 
 
+@pytest.mark.faults(row=9, tier="U")
+@pytest.mark.faults(row=10, tier="U")
+@pytest.mark.faults(row=11, tier="U")
+@pytest.mark.faults(row=31, tier="U")
 @pytest.mark.parametrize("name", BAD_CHUNKS)
 def test_9_10_11_31_malformed_chunk_halts(bench: Any, name: str) -> None:
     bench.to(S.AUTONOMOUS)
@@ -145,6 +156,7 @@ def test_9_10_11_31_malformed_chunk_halts(bench: Any, name: str) -> None:
     assert bench.audit().ok
 
 
+@pytest.mark.faults(row=9, tier="U")
 @pytest.mark.parametrize("where", range(9))
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_9_joint_states_that_are_not_finite(bench: Any, where: int, bad: float) -> None:
@@ -157,12 +169,14 @@ def test_9_joint_states_that_are_not_finite(bench: Any, where: int, bad: float) 
     assert out.command is not None and np.isfinite(out.command.motion.joints).all()
 
 
+@pytest.mark.faults(row=9, tier="U")
 def test_9_pose_that_is_not_finite(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     out = bench.step(pose=Pose(np.array([0.0, np.nan, 0.3]), np.eye(3), bench.stamp))
     assert out.state.state is S.HALTING and out.state.reason is Reason.ROBOT_STALE
 
 
+@pytest.mark.faults(row=10, tier="U")
 def test_10_joints_are_mapped_by_name(bench: Any) -> None:
     bench.to(S.IDLE)
     names = ("fr3_finger_joint1", "fr3_finger_joint2", *bench.supervisor._m.arm.profile.joints.names[::-1])
@@ -172,12 +186,14 @@ def test_10_joints_are_mapped_by_name(bench: Any) -> None:
     assert np.array_equal(measured.q, bench.plant.q) and measured.opening == pytest.approx(0.5)
 
 
+@pytest.mark.faults(row=10, tier="U")
 def test_10_missing_joint_stops(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     out = bench.step(joints=JointState(("fr3_joint1",), np.zeros(1), bench.stamp))
     assert out.state.state is S.HALTING and "fr3_joint2" in out.state.text
 
 
+@pytest.mark.faults(row=11, tier="U")
 def test_11_long_steps_are_shortened_and_said(bench: Any) -> None:
     def bend(chunk: Chunk) -> Chunk:
         actions = chunk.actions.copy()
@@ -193,6 +209,7 @@ def test_11_long_steps_are_shortened_and_said(bench: Any) -> None:
     assert bench.audit().limited > 0 and bench.audit().ok
 
 
+@pytest.mark.faults(row=12, tier="U")
 def test_12_duplicates_reordering_and_gaps(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     chunks = [content for _, content in bench.trace if isinstance(content, Chunk)]
@@ -207,6 +224,8 @@ def test_12_duplicates_reordering_and_gaps(bench: Any) -> None:
 
 
 # -- 13, 14: clocks --------------------------------------------------------------------------------------------------
+@pytest.mark.faults(row=13, tier="U")
+@pytest.mark.faults(row=14, tier="U")
 @pytest.mark.parametrize("wall", [-1.6e9, 3600.0, 1e9])
 def test_13_14_wall_clock_and_stamps_change_nothing(new_bench: Any, wall: float) -> None:
     """I8: the same run under another wall clock gives the same commands at the same times."""
@@ -226,12 +245,14 @@ def _target(command: Any) -> Any:
     return command.motion.joints if command.motion.joints is not None else command.motion.pose.position
 
 
+@pytest.mark.faults(row=14, tier="U")
 def test_14_clock_that_jumps_back_halts(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     out = bench.supervisor.step(bench.now - 5.0, Inputs())
     assert out.state.state is S.HALTING and out.state.reason is Reason.CLOCK_JUMP
 
 
+@pytest.mark.faults(row=14, tier="U")
 def test_14_simulation_time_that_jumps_back_halts(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     assert bench.step(clock_jump="back by 100 s").state.reason is Reason.CLOCK_JUMP

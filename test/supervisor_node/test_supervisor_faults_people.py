@@ -19,6 +19,7 @@ S = State
 
 
 # -- 25 to 30: alarms, operators, teleoperation ----------------------------------------------------------------------
+@pytest.mark.faults(row=25, tier="U")
 def test_25_threshold_chatter_makes_one_halt(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     bench.value = lambda key: 1.0 + 0.5 * math.sin(2.1 * key.step)
@@ -27,6 +28,7 @@ def test_25_threshold_chatter_makes_one_halt(bench: Any) -> None:
     assert bench.state is S.HALTED and bench.moments.count("ALARM") == bench.moments.count("HALTED") == 1
 
 
+@pytest.mark.faults(row=26, tier="U")
 def test_26_halt_with_resume_in_one_step(bench: Any) -> None:
     bench.to(S.HALTED)
     bench.advance(0.6)
@@ -37,6 +39,19 @@ def test_26_halt_with_resume_in_one_step(bench: Any) -> None:
     assert out.state.state is S.HALTING and not out.replies[0].ok
 
 
+@pytest.mark.faults(row=26, tier="U")
+def test_26_end_and_start_in_one_step_do_not_pass_by_the_guards(bench: Any) -> None:
+    """A start is judged in the state in which it was asked, not in the one that the end before it leads to."""
+    bench.to(S.HALTED)
+    held = bench.commands[-1][1].motion.joints
+    bench.step(subscribers={"target_pose": 0})
+    out = bench.step(requests=(bench.request(Wish.END), bench.request(Wish.START)))
+    assert out.state.state is S.IDLE and [reply.ok for reply in out.replies] == [False, True]
+    bench.advance(0.3)
+    assert bench.state is S.IDLE and bench.commands[-1][1].motion.joints is held and bench.audit().ok
+
+
+@pytest.mark.faults(row=27, tier="U")
 def test_27_teleop_dies_while_engaged(bench: Any) -> None:
     bench.to(S.TELEOP)
     bench.lease = None
@@ -47,6 +62,7 @@ def test_27_teleop_dies_while_engaged(bench: Any) -> None:
     assert bench.audit().ok
 
 
+@pytest.mark.faults(row=27, tier="U")
 def test_27_lease_without_commands(bench: Any) -> None:
     bench.to(S.TELEOP)
     bench.device, silent = None, bench.now
@@ -54,6 +70,7 @@ def test_27_lease_without_commands(bench: Any) -> None:
     assert bench.now - silent <= 0.21 and "no teleop pose" in out.state.text
 
 
+@pytest.mark.faults(row=27, tier="U")
 def test_27_commands_without_lease_do_nothing(bench: Any) -> None:
     bench.to(S.HALTED)
     bench.lease, bench.device, bench.grip = False, bench.plant.pose(bench.stamp), 0.0
@@ -64,6 +81,7 @@ def test_27_commands_without_lease_do_nothing(bench: Any) -> None:
     assert all(command.source is not Source.TELEOP for _, command in bench.commands)
 
 
+@pytest.mark.faults(row=28, tier="U")
 def test_28_deadman_that_was_never_released_is_stuck(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     bench.lease, bench.device = True, bench.plant.pose(bench.stamp)
@@ -76,6 +94,7 @@ def test_28_deadman_that_was_never_released_is_stuck(bench: Any) -> None:
     assert bench.replies[bench.ask(Wish.TAKE)].ok
 
 
+@pytest.mark.faults(row=29, tier="U")
 def test_29_teleop_pose_far_from_the_arm(bench: Any) -> None:
     bench.to(S.HALTED)
     bench.hold_device(0.3)
@@ -83,6 +102,7 @@ def test_29_teleop_pose_far_from_the_arm(bench: Any) -> None:
     assert not bench.replies[taken].ok and "0.3 m away" in bench.replies[taken].message
 
 
+@pytest.mark.faults(row=30, tier="U")
 def test_30_chunk_older_than_the_reset_is_not_executed(bench: Any, chunk_of: Any, score_of: Any) -> None:
     bench.to(S.IDLE)
     bench.policy, bench.monitor = False, True
@@ -98,6 +118,7 @@ def test_30_chunk_older_than_the_reset_is_not_executed(bench: Any, chunk_of: Any
     assert bench.state is S.AUTONOMOUS and bench.shown.released.sequence == 9
 
 
+@pytest.mark.faults(row=30, tier="U")
 def test_30_policy_that_refuses_the_reset(bench: Any) -> None:
     bench.to(S.IDLE)
     bench.policy = False
@@ -119,6 +140,7 @@ MISMATCHES = {
 }
 
 
+@pytest.mark.faults(row=32, tier="U")
 @pytest.mark.parametrize("field", MISMATCHES)
 def test_32_mismatch_refuses_to_arm_and_names_the_field(bench: Any, field: str) -> None:
     bench.info = dataclasses.replace(bench.info, **MISMATCHES[field])
@@ -128,6 +150,7 @@ def test_32_mismatch_refuses_to_arm_and_names_the_field(bench: Any, field: str) 
     assert f"policy.{field}: " in said and "expect" in said and "found" in said
 
 
+@pytest.mark.faults(row=33, tier="U")
 def test_33_settings_that_cannot_be() -> None:
     with pytest.raises(InputError, match="require_monitor"):
         Config(require_monitor=False)
@@ -138,6 +161,7 @@ def test_33_settings_that_cannot_be() -> None:
 
 
 # -- 34, 39, 40: load, time, replay ----------------------------------------------------------------------------------
+@pytest.mark.faults(row=34, tier="U")
 def test_34_late_control_tick_halts(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     bench.ticking = False
@@ -145,6 +169,7 @@ def test_34_late_control_tick_halts(bench: Any) -> None:
     assert out.state.reason is Reason.INTERNAL and "tick" in out.state.text
 
 
+@pytest.mark.faults(row=34, tier="U")
 def test_34_a_flood_of_inputs_changes_nothing(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     before = len(bench.commands)
@@ -153,12 +178,14 @@ def test_34_a_flood_of_inputs_changes_nothing(bench: Any) -> None:
     assert len(bench.commands) == before and bench.state is S.AUTONOMOUS
 
 
+@pytest.mark.faults(row=38, tier="U")
 def test_38_an_error_elsewhere_halts(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
     out = bench.step(error="boom")
     assert out.state.reason is Reason.INTERNAL and out.command is not None and out.command.source is Source.NONE
 
 
+@pytest.mark.faults(row=39, tier="U")
 def test_39_memory_is_bounded(bench: Any) -> None:
     bench.to(S.AUTONOMOUS)
 
@@ -177,6 +204,7 @@ def test_39_memory_is_bounded(bench: Any) -> None:
     assert later - first < 200_000
 
 
+@pytest.mark.faults(row=40, tier="U")
 def test_40_the_same_inputs_give_the_same_outputs(new_bench: Any) -> None:
     def run() -> list[str]:
         bench = new_bench()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from supervisor_node.answers import Front
 from supervisor_node.arms import open_arm
+from supervisor_node.deadman.backstop import Backstop
 from supervisor_node.deadman.watch import Watch
 from supervisor_node.gripper import GripperPass
 from supervisor_node.lease import Lease
@@ -160,6 +161,26 @@ def test_deadman_watches_a_halt_until_it_is_verified() -> None:
     watch.saw(1.0, State.AUTONOMOUS)
     watch.saw(1.1, State.HALTING)
     assert watch.check(1.5)
+
+
+def test_backstop_holds_once_and_again_only_if_that_failed() -> None:
+    asked: list[Any] = []
+    backstop = Backstop(Watch(0.3), asked.append)
+    backstop.watch.saw(1.0, State.AUTONOMOUS)
+    assert not backstop.check(1.2) and not asked and backstop.text == "armed"
+    assert backstop.check(1.31) and len(asked) == 1
+    assert not backstop.check(1.6) and len(asked) == 1, "an answer is waited for, but not for long by anybody else"
+    asked[0]("nobody offers hold")
+    assert not backstop.check(1.7) and len(asked) == 2 and "nobody offers hold" in backstop.text
+    asked[1]("")
+    backstop.check(9.0)
+    assert len(asked) == 2 and backstop.text.endswith("it is held")
+
+
+def test_backstop_without_a_hold_says_what_the_arm_does() -> None:
+    backstop = Backstop(Watch(0.3), None)
+    backstop.watch.saw(1.0, State.TELEOP)
+    assert backstop.check(2.0) and backstop.text.endswith("keeps its last target")
 
 
 def test_one_message_is_no_rival() -> None:

@@ -21,10 +21,10 @@ from vla_uq.contracts import Key
 S, E = State, Event
 
 
-def _score(bench: Any, score_of: Any, chunk_of: Any, value: float) -> None:
+def _score(bench: Any, score_of: Any, chunk_of: Any, value: float, **changes: Any) -> None:
     bench.advance(0.05)
     key = Key(bench.info.run_id, bench.sequence + 5, bench.shown.episode_id, 30)
-    bench.step(score=score_of(chunk_of(key), value))
+    bench.step(score=score_of(chunk_of(key), value, **changes))
 
 
 def _big_first_step(bench: Any) -> None:
@@ -39,6 +39,11 @@ def _big_first_step(bench: Any) -> None:
 
 def _stop_inferring(bench: Any) -> None:
     bench._infer_at = math.inf
+
+
+def _blend(bench: Any) -> None:
+    bench.hold_device()
+    bench.ask(Wish.TAKE)
 
 
 def _leave(bench: Any) -> None:
@@ -64,6 +69,7 @@ PROVOKE: dict[Event, Callable[[Any], None]] = {
     E.END: lambda b: b.end(),
     E.JOINED: lambda b: setattr(b, "score_delay", 10),
     E.QUEUE_EMPTY: _stop_inferring,
+    E.BLEND: _blend,
     E.TAKE: lambda b: b.ask(Wish.TAKE),
     E.GIVE: lambda b: b.ask(Wish.GIVE),
     E.LEASE_LOST: _leave,
@@ -79,15 +85,27 @@ PROVOKE: dict[Event, Callable[[Any], None]] = {
 }
 
 
+def _to_switched(bench: Any) -> None:
+    """HALTED under the hold controller: the arm ran away until the third step of the escalation."""
+    bench.to(S.HALTING)
+    bench.plant.runaway = 0.1
+    bench.advance(1.1)
+    assert any(out.switch_to for out in bench.outputs)
+    bench.plant.runaway = 0.0
+    bench.step(adapter="controller: hold holds the arm: call recover_robot")
+    bench.until(S.HALTED)
+
+
 @pytest.fixture
 def at(new_bench: Any, chunk_of: Any, score_of: Any) -> Callable[[State, Event], Any]:
     """A bench in the row's state, ready for its event."""
 
     def make(state: State, event: Event) -> Any:
         arm = open_arm("franka_crisp_sim")
-        if event is E.SWITCH:
+        switches = event is E.SWITCH or (event is E.RECOVER and state is S.HALTED)
+        if switches:
             arm = CrispArm(dataclasses.replace(arm.profile, hold_controller="hold"))
-        bench = new_bench(Config(require_estop=event is E.ESTOP), arm=arm)
+        bench = new_bench(Config(require_estop=event is E.ESTOP, takeover_blend=event is E.BLEND), arm=arm)
         bench.estop = False if event is E.ESTOP else None
         if event is E.REST_TO_TELEOP or (event is E.GIVE and state is S.HALTING):
             bench.to(S.AUTONOMOUS)
@@ -95,6 +113,8 @@ def at(new_bench: Any, chunk_of: Any, score_of: Any) -> Callable[[State, Event],
         elif event is E.REST_TO_IDLE or (state is S.HALTING and event in (E.ESTOP, E.HALT, E.INTERNAL)):
             bench.to(S.AUTONOMOUS)
             bench.end()
+        elif event is E.RECOVER and state is S.HALTED:
+            _to_switched(bench)
         else:
             bench.to(state)
         if event is E.TAKE and state is S.HALTED:
@@ -111,6 +131,13 @@ def test_row(row: Row, at: Any, chunk_of: Any, score_of: Any) -> None:
     before = len(bench.outputs)
     if row.event is E.ALERT:
         _score(bench, score_of, chunk_of, 3.0)
+    elif row.event is E.FROZEN_CAMERA:
+        _score(bench, score_of, chunk_of, 0.1, alarm=True, detectors={"frozen_camera": (1.0, 0.0)})
+    elif row.event is E.RECOVER:
+        if row.source in (S.UNKNOWN, S.IDLE):
+            bench.step(hardware="reflex")
+        asked = bench.ask(Wish.RECOVER)
+        assert bench.outputs[-1].recover and asked not in bench.replies
     elif row.event is E.BAD_SCORE:
         _score(bench, score_of, chunk_of, math.nan)
     elif row.event is E.REST_TO_TELEOP:
@@ -137,7 +164,11 @@ def test_row(row: Row, at: Any, chunk_of: Any, score_of: Any) -> None:
 
 def _self_row(bench: Any, row: Row) -> None:
     """Rows that stay in HALTING change what follows, or what is sent."""
-    if row.action is Action.LATCH:
+    if row.action is Action.RECOVER:
+        state = bench.state
+        bench.step(recovered="", hardware="")
+        assert [reply.ok for reply in bench.replies.values()][-1:] == [True] and bench.state is state
+    elif row.action is Action.LATCH:
         bench.until(S.HALTED)
         assert bench.shown.reason is REASONS[row.event]
     elif row.action is Action.QUEUE_END:
@@ -148,9 +179,11 @@ def _self_row(bench: Any, row: Row) -> None:
         assert [out.switch_to for out in bench.outputs if out.switch_to] == ["hold"]
         assert bench.state is S.HALTING
     else:
-        start = bench.now
+        start, first = bench.now, len(bench.outputs)
         bench.advance(0.55)
         assert bench.state is S.HALTING and any(at > start + 0.45 for at, _ in bench.commands)
+        (cancelled,) = [out for out in bench.outputs[first:] if out.cancel]
+        assert cancelled.command is not None and cancelled.command.motion.joints is not None, "the same hold again"
 
 
 ARRIVALS = [E.BAD_CHUNK, E.HALT, E.INTERNAL, E.CLOCK_JUMP, E.FOREIGN_PUBLISHER, E.GUARD, E.HARDWARE, E.TAKE, E.GIVE]
@@ -176,7 +209,7 @@ def test_rows_are_unique() -> None:
 
 
 def test_latched_states_are_left_by_operators_only() -> None:
-    operators = {E.END, E.TAKE, E.RESUME, E.RESET}
+    operators = {E.END, E.TAKE, E.RESUME, E.RESET, E.RECOVER}
     for row in TABLE:
         if row.source in (S.HALTED, S.FAULT) and row.target not in (S.FAULT, S.SHUTDOWN):
             assert row.event in operators
@@ -191,7 +224,7 @@ def test_what_stops_beats_what_starts() -> None:
     starts = [row.event for row in TABLE if row.target in (S.AUTONOMOUS, S.TELEOP, S.RESUMING)]
     wanted = [event for event in stops if event not in (E.TAKE, E.END)]
     assert max(wanted) < min(starts)
-    assert min(stops) is E.ALERT
+    assert min(stops) is E.FROZEN_CAMERA
 
 
 def test_takeover_pose_must_be_near(bench: Any) -> None:

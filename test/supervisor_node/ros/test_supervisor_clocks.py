@@ -11,6 +11,7 @@ import pytest
 pytestmark = pytest.mark.ros
 
 
+@pytest.mark.faults(row=14, tier="R")
 def test_14_ros_time_may_stand_still_but_not_run_back(peers: Any, spawn: Any) -> None:
     """A frozen /clock stops no safety timer; one that jumps back halts, and the process survives the jump."""
     from rosgraph_msgs.msg import Clock
@@ -39,6 +40,7 @@ def test_14_ros_time_may_stand_still_but_not_run_back(peers: Any, spawn: Any) ->
     assert supervisor.process.poll() is None
 
 
+@pytest.mark.faults(row=5, tier="R")
 def test_5_stopped_supervisor_trips_the_deadman_and_halts_when_it_goes_on(peers: Any, spawn: Any) -> None:
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from std_msgs.msg import Bool
@@ -69,6 +71,7 @@ def test_5_stopped_supervisor_trips_the_deadman_and_halts_when_it_goes_on(peers:
     assert peers.state == State.HALTED and tripped[-1], "neither resumes by itself"
 
 
+@pytest.mark.faults(row=1, tier="R")
 def test_1_stopped_monitor_halts_and_its_late_scores_count_for_nothing(peers: Any, spawn: Any) -> None:
     from vla_monitor.msg import SupervisorState as State
 
@@ -87,6 +90,7 @@ def test_1_stopped_monitor_halts_and_its_late_scores_count_for_nothing(peers: An
     assert peers.state == State.HALTED
 
 
+@pytest.mark.faults(row=38, tier="L")
 def test_38_exception_in_a_callback_holds_and_ends_the_process(
     peers: Any, ros_domain: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

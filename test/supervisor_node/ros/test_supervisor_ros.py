@@ -49,6 +49,7 @@ def test_an_episode_over_dds(peers: Any, spawn: Any) -> None:
     assert {record.source for record in peers.records} == {0, 1, 2}
 
 
+@pytest.mark.faults(row=36, tier="R")
 def test_halt_is_answered_when_the_arm_rests_and_late_joiners_see_it(peers: Any, spawn: Any) -> None:
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from vla_monitor.msg import SupervisorState as State
@@ -69,6 +70,7 @@ def test_halt_is_answered_when_the_arm_rests_and_late_joiners_see_it(peers: Any,
     assert late[0].state == State.HALTED
 
 
+@pytest.mark.faults(row=6, tier="R")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_6_signal_in_mid_episode_holds_before_the_process_ends(peers: Any, spawn: Any, number: int) -> None:
     from vla_monitor.msg import SupervisorState as State
@@ -87,6 +89,7 @@ def test_6_signal_in_mid_episode_holds_before_the_process_ends(peers: Any, spawn
     assert peers.states[-1].state == State.SHUTDOWN
 
 
+@pytest.mark.faults(row=5, tier="R")
 def test_5_killed_supervisor_trips_the_deadman_and_starts_again_unarmed(peers: Any, spawn: Any) -> None:
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from std_msgs.msg import Bool
@@ -117,6 +120,7 @@ def test_5_killed_supervisor_trips_the_deadman_and_starts_again_unarmed(peers: A
     assert again.process.poll() is None
 
 
+@pytest.mark.faults(row=15, tier="R")
 def test_15_second_supervisor_leaves_with_exit_code_3(peers: Any, spawn: Any) -> None:
     from vla_monitor.msg import SupervisorState as State
 
@@ -127,6 +131,8 @@ def test_15_second_supervisor_leaves_with_exit_code_3(peers: Any, spawn: Any) ->
     assert second.process.returncode == 3
 
 
+@pytest.mark.faults(row=32, tier="R")
+@pytest.mark.faults(row=33, tier="R")
 def test_32_33_wrong_parameters(peers: Any, spawn: Any) -> None:
     """A wrong profile leaves the node unconfigured with one line; safety parameters are read-only."""
     from lifecycle_msgs.srv import GetState
