@@ -62,7 +62,7 @@ def _trial(director: Director, raise_alarm: Callable[[Any], None], seed: int, de
     tasks = of_split("trained")
     director.wait_ready(WAIT)
     director.set_parameter("policy_node", "seed", seed)
-    director.set_parameter("teleop_node", "auto", False)
+    director.set_parameter("scripted_teleop_node", "auto", False)
     scene = director.reset_scene(tasks[seed % len(tasks)].instruction, seed, "none")
     director.start_episode(scene.instruction)
     director.wait(lambda: director.state in (S.AUTONOMOUS, S.HALTED), WAIT, "the policy to begin")

@@ -2,56 +2,73 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.calibration.beds import BEDS
 from benchmarks.report import Options, Result, command
 from vla_cli.console import Console
 from vla_cli.surroundings import require
 
 if TYPE_CHECKING:
-    from benchmarks.calibration.study import Measured
+    from benchmarks.calibration.study import Measured, Plan
 
-PAIRS = 3
+DEFAULT = "tabletop"
 COLUMNS = (
     "score", "pairs", "rounds", "tasks", "spearman", "spearman_std", "pearson", "pearson_std", "words", "words_std",
 )  # fmt: skip
+TITLE = "−Spearman and −Pearson of mean first-frame score with success, over tasks"
+
+
+def own(parser: argparse.ArgumentParser) -> None:
+    """On what, and with how much of the machine."""
+    parser.add_argument("--bed", choices=BEDS, default=DEFAULT, help=f"default: {DEFAULT}")
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument("--ensembles", action="store_true", help="instead: what an ensemble may share")
 
 
 def run(options: Options, console: Console) -> Result:
     """Measure what is missing, and correlate."""
     require("sim", "train")
-    from benchmarks.calibration.study import SCORED, Plan, Study
-    from benchmarks.experts.heads import Training
-    from benchmarks.experts.workshop import open_workshop
-    from sim_node.tasks import TASKS
+    if options.own["ensembles"]:
+        from benchmarks.calibration import ensembles
 
-    tasks = [task for task in TASKS.values() if task.split != "two_part"]
-    texts = tuple(task.instruction for task in tasks)
-    plan, demonstrations, iterations, pairs = Plan(texts, rounds=3, spoken=texts[:16:2]), 40, 5500, PAIRS
-    if options.quick:
-        demonstrations, iterations, pairs = 16, 1500, 2
-        plan = replace(
-            plan, tasks=texts[:12], rounds=1, budget=10, pretraining=16, episodes=5, spoken=texts[:4:2],
-            first=Training(1200), tuning=Training(300, rate=3e-4),
-        )  # fmt: skip
-    folder = options.out / ("calibration_quick" if options.quick else "calibration")
-    used = [task for task in tasks if task.instruction in plan.tasks]
-    workshop = open_workshop(options.out / "experts", used, demonstrations, iterations, console)
-    studies = [Study(workshop, plan, options.seed + pair, folder, 2) for pair in range(pairs)]
+        return ensembles.run(options, console)
+    from benchmarks.calibration.controls import with_controls
+    from benchmarks.calibration.study import SCORED, Study
+
+    name = options.own["bed"]
+    variant = "" if name == DEFAULT else name
+    setting = BEDS[name](options, console)
+    plan = setting.plan
+    folder = options.out / "_".join(filter(None, ("calibration", variant, "quick" if options.quick else "")))
+    seeds = range(options.seed, options.seed + setting.pairs)
+    studies = [Study(setting.bed, plan, seed, folder, options.own["processes"]) for seed in seeds]
     with console.progress("measurements", sum(study.steps for study in studies)) as advance:
         measured = [one for study in studies for one in study.run(advance)]
-    rows = [row(name, measured, plan.rounds) for name in SCORED]
-    by_name = {r["score"]: r["spearman"] for r in rows}
-    success = [np.mean(list(m.success.values())) for m in measured if not m.said]
-    headline = {name: float(by_name[name]) for name in SCORED}
-    headline |= {"tasks": len(plan.tasks), "pairs": pairs, "mean_success": float(np.mean(success))}
-    title = "−Spearman and −Pearson of mean first-frame score with success, over tasks (words: over paraphrases)"
-    return Result(title, COLUMNS, rows, headline)
+    measured, controls = with_controls(measured, plan)
+    rows = [row(score, measured, plan.rounds) for score in (*SCORED, *controls)]
+    columns = [column for column in COLUMNS if plan.spoken or not column.startswith("words")]
+    success = [float(np.mean(list(m.success.values()))) for m in measured if not m.said]
+    headline = {line["score"]: float(line["spearman"]) for line in rows}
+    headline |= {"tasks": len(plan.tasks), "pairs": setting.pairs, "mean_success": float(np.mean(success))}
+    title = f"{TITLE} (words: over paraphrases)" if plan.spoken else f"{TITLE} of {name}"
+    return Result(title, columns, rows, headline, notes=notes(measured, plan), variant=variant)
+
+
+def notes(measured: Sequence[Measured], plan: Plan) -> list[str]:
+    """What lies behind a row, and how well the tasks went after each round."""
+    found = [f"{plan.episodes} episodes a task and measurement; a measurement follows the pretraining and each round."]
+    for index in range(plan.rounds + 1):
+        now = [m.success for m in measured if not m.said and m.index == index]
+        parts = [[s[t] for s in now for t in tasks if t in s] for tasks in (plan.known, plan.others)]
+        known, other = (float(np.mean(part)) for part in parts)
+        found.append(f"Round {index}: success {known:.2f} on the tasks of the pretraining, {other:.2f} on the others.")
+    return found
 
 
 def row(name: str, measured: Sequence[Measured], rounds: int) -> dict[str, Any]:
@@ -61,7 +78,9 @@ def row(name: str, measured: Sequence[Measured], rounds: int) -> dict[str, Any]:
     by_tasks = [m for m in measured if not m.said]
     spearman = _over_pairs(by_tasks, name, lambda u, s: -float(spearmanr(u, s).statistic))
     pearson = _over_pairs(by_tasks, name, lambda u, s: -float(pearsonr(u, s).statistic))
-    words = _over_pairs([m for m in measured if m.said], name, lambda u, s: -float(spearmanr(u, s).statistic))
+    words = _over_pairs(
+        [m for m in measured if m.said and name in m.scores], name, lambda u, s: -float(spearmanr(u, s).statistic)
+    )
     return {
         "score": name,
         "pairs": len(spearman),
@@ -91,4 +110,4 @@ def _over_pairs(
 
 
 if __name__ == "__main__":
-    sys.exit(command("calibration", run, 0))
+    sys.exit(command("calibration", run, 0, own=own))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from benchmarks.estimators.posterior import Posteriors
 from benchmarks.estimators.scores import SCORES, Question
 from benchmarks.experts.contexts import Demonstrations
 from benchmarks.experts.heads import Heads, Training, train
-from benchmarks.experts.play import Episode, play
-from benchmarks.experts.workshop import Workshop
+from benchmarks.experts.play import Episode, Outcome
 from sim_node.tasks import task_of
 from vla_cli.console import Advance
 from vla_cli.parallel import run_jobs
@@ -30,23 +29,45 @@ SCORED = (
 
 
 @dataclass(frozen=True)
+class Bed:
+    """Where experts learn and act.
+
+    :param demonstrations: of each task, as experts see them.
+    :param play: plays an episode; importable by name.
+    :param backbone: file of the frozen backbone that they see with; ``None`` where they are told where things are.
+    """
+
+    demonstrations: Mapping[str, Demonstrations]
+    play: Callable[[Episode], Outcome]
+    backbone: Path | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What every pair shares.
 
-    :param tasks: all tasks; every second one is pretrained on ``pretraining`` demonstrations.
+    :param tasks: all tasks.
+    :param known: those of the pretraining, on ``pretraining`` demonstrations each.
     :param rounds: of fine-tuning after that, each with ``budget`` random demonstrations more.
-    :param episodes: that measure success on each task.
+    :param episodes: that measure success on each task, from ``first_seed`` on.
     :param spoken: tasks on which paraphrases are tried after the last round.
     """
 
     tasks: tuple[str, ...]
+    known: tuple[str, ...]
     rounds: int
     budget: int = 15
     pretraining: int = 30
     episodes: int = 10
+    first_seed: int = FIRST_SEED
     spoken: tuple[str, ...] = ()
     first: Training = field(default_factory=lambda: Training(4000))
     tuning: Training = field(default_factory=lambda: Training(1000, rate=3e-4))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Tasks that were left out of the pretraining."""
+        return tuple(task for task in self.tasks if task not in self.known)
 
 
 @dataclass(frozen=True)
@@ -68,8 +89,8 @@ class Measured:
 class Study:
     """One pair; every measurement is kept, so that an interrupted study goes on."""
 
-    def __init__(self, workshop: Workshop, plan: Plan, pair: int, folder: Path, processes: int) -> None:
-        self.workshop, self.plan, self.pair = workshop, plan, pair
+    def __init__(self, bed: Bed, plan: Plan, pair: int, folder: Path, processes: int) -> None:
+        self.bed, self.plan, self.pair = bed, plan, pair
         self.folder, self.processes = folder, processes
         self.file = folder / f"pair_{pair}.jsonl"
 
@@ -86,18 +107,22 @@ class Study:
         for index in range(len(done), self.steps):
             last = self.plan.rounds
             measured = self._tasks(index) if index <= last else self._words(self.plan.spoken[index - last - 1])
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a") as file:
-                file.write(json.dumps(asdict(measured)) + "\n")
             done.append(measured)
+            self._keep(done)
             advance(1, f"pair {self.pair}, {measured.said or f'round {index}'}")
         return done
+
+    def _keep(self, done: Sequence[Measured]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.file.with_suffix(".part")
+        partial.write_text("".join(json.dumps(asdict(measured)) + "\n" for measured in done))
+        partial.replace(self.file)
 
     def _tasks(self, index: int) -> Measured:
         self._heads(index)
         heads = self._weights(index)
         jobs = [
-            Episode(self.workshop.backbone, heads, task, FIRST_SEED + i)
+            Episode(self.bed.backbone, heads, task, self.plan.first_seed + i)
             for task in self.plan.tasks
             for i in range(self.plan.episodes)
         ]
@@ -106,7 +131,7 @@ class Study:
     def _words(self, task: str) -> Measured:
         heads = self._weights(self.plan.rounds)
         jobs = [
-            Episode(self.workshop.backbone, heads, task, FIRST_SEED + i, said)
+            Episode(self.bed.backbone, heads, task, self.plan.first_seed + i, said)
             for said in paraphrases(task_of(task))
             for i in range(self.plan.episodes)
         ]
@@ -115,7 +140,7 @@ class Study:
     def _measure(self, index: int, jobs: Sequence[Episode], label: Mapping[Episode, str], said: str = "") -> Measured:
         wins: dict[str, list[bool]] = {}
         frames: dict[str, list[np.ndarray]] = {}
-        for job, outcome in run_jobs(play, jobs, self.processes):
+        for job, outcome in run_jobs(self.bed.play, jobs, self.processes):
             wins.setdefault(label[job], []).append(outcome.success)
             frames.setdefault(label[job], []).append(outcome.context)
         labels = sorted(wins)
@@ -149,15 +174,16 @@ class Study:
         return self.folder / "weights" / f"pair_{self.pair}_{index}.safetensors"
 
     def _history(self) -> list[Demonstrations]:
-        return [self.workshop.demonstrations[t].of(range(self.plan.pretraining)) for t in self.plan.tasks[::2]]
+        return [self.bed.demonstrations[t].of(range(self.plan.pretraining)) for t in self.plan.known]
 
     def _acquired(self, index: int) -> list[Demonstrations]:
         """Random demonstrations of the rounds so far."""
         found = []
         for past in range(1, index + 1):
             rng = random.Random(f"{self.pair}:{past}")
-            for task in rng.choices(self.plan.tasks[1::2], k=self.plan.budget):
-                found.append(self.workshop.demonstrations[task].of([rng.randrange(self.plan.pretraining)]))
+            for task in rng.choices(self.plan.others, k=self.plan.budget):
+                offered = self.bed.demonstrations[task]
+                found.append(offered.of([rng.randrange(min(self.plan.pretraining, offered.count))]))
         return found
 
     def _posteriors(self, heads: Heads, index: int) -> Posteriors:

@@ -56,7 +56,9 @@ class Heads(nn.Module):
     def save(self, path: Path) -> None:
         """Write the weights."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, path)
+        partial = path.with_suffix(".part")
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, partial)
+        partial.replace(path)
 
     @classmethod
     def restore(cls, path: Path) -> Heads:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
+from benchmarks.experts import FIRST_TASKS
 from benchmarks.report import Options, Result, command
 from vla_cli.console import Console
 from vla_cli.surroundings import require
 
 SEEDS, QUICK_SEEDS = 5, 2
-KNOWN = ("put the red cube in the basket", "open the front drawer", "close the front drawer")
-"""Tasks of the pretraining: few, for the backbone knows every thing on the table, and more leave nothing to buy."""
 WANTED = (
-    *KNOWN[:2],
+    *FIRST_TASKS[:2],
     "put the black bowl on the plate",
     "put the yellow mug on the plate",
     "put the green cube in the black bowl",
@@ -44,7 +43,7 @@ def run(options: Options, console: Console) -> Result:
     from benchmarks.save.strategies import STRATEGIES
     from sim_node.tasks import TASKS
 
-    plan = Plan(KNOWN, WANTED, rounds=8)
+    plan = Plan(FIRST_TASKS, WANTED, rounds=8)
     demonstrations, iterations, names, seeds = 40, 5500, tuple(STRATEGIES), SEEDS
     if options.quick:
         demonstrations, iterations, names, seeds = 16, 600, QUICK, QUICK_SEEDS

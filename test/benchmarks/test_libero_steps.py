@@ -42,3 +42,34 @@ def test_the_summary_counts_by_suite_disturbance_and_nominal_task(tmp_path):
     rows = rollouts.summary(tmp_path).rows
     found = [(row["disturbance"], row["task"], row["n"], row["success"]) for row in rows]
     assert found == [("arm", "all", 1, 0.0), ("none", "all", 2, 0.5), ("none", "lift it", 2, 0.5)]
+
+
+def test_a_told_policy_sees_what_its_demonstrations_show_and_moves_as_they_do(tmp_path):
+    pytest.importorskip("torch")
+    import numpy as np
+
+    from benchmarks.libero.told import Told, context_of
+    from sim_node.libero.bed import LiberoBed
+    from sim_node.libero.package import load
+    from vla_policy.instruction import embed
+    from vla_policy.observation import CAMERAS
+    from vla_uq.errors import InputError
+
+    try:
+        load()
+    except InputError as error:
+        pytest.skip(str(error))
+    task = tasks.suite_tasks("libero_object")[0]
+    bed = LiberoBed(render=False, hold=demonstrations.HOLD)
+    bed.images = lambda: dict.fromkeys(CAMERAS, np.zeros((64, 64, 3), np.uint8))
+    shown = demonstrations.demonstrate(bed, task, 0)
+    contexts = context_of(shown["geometry"], shown["proprio"], embed(task.instruction))
+    told = Told(bed)
+    told.enter(task.instruction, 0)
+    assert told.left == task.horizon
+    for i in range(2):  # no push comes so early
+        np.testing.assert_allclose(told.context(), contexts[i], atol=1e-4)
+        for action in shown["action"][i][: demonstrations.FRAME_STRIDE]:
+            assert not told.act(action.astype(float))
+    assert told.left == task.horizon - 2 * demonstrations.FRAME_STRIDE
+    bed.close()
