@@ -28,7 +28,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "sim_params_file",
                 default_value=PathJoinSubstitution([share, "config", "sim.yaml"]),
-                description="parameters of sim_node and teleop_node",
+                description="parameters of sim_node and scripted_teleop_node",
             ),
             DeclareLaunchArgument("teleop", default_value="true", description="start the scripted teleop device"),
             DeclareLaunchArgument("rviz", default_value="false", description="start rviz2 with rviz/demo.rviz"),
@@ -43,8 +43,8 @@ def generate_launch_description() -> LaunchDescription:
             ),
             Node(
                 package=PACKAGE,
-                executable="teleop_node",
-                name="teleop_node",
+                executable="scripted_teleop_node",
+                name="scripted_teleop_node",
                 namespace=namespace,
                 parameters=[params],
                 output="screen",

@@ -7,7 +7,7 @@ import math
 from monitor_node.frozen import FrozenCameras
 from vla_uq.bundle import Bundle
 from vla_uq.calibration.nonconformity import Nonconformity
-from vla_uq.contracts import Key, Score, Trace
+from vla_uq.contracts import FROZEN_CAMERA, Key, Score, Trace
 from vla_uq.errors import InputError
 
 
@@ -75,7 +75,7 @@ class ScoringEngine:
             nonconformity=value,
             threshold=threshold,
             alarm=self._alarm,
-            detectors={name: (score, levels[name]) for name, score in scores.items()},
+            detectors={name: (score, levels[name]) for name, score in scores.items()} | frozen,
             valid_guarantee=not self._reasons,
             why_not="; ".join(self._reasons),
             alpha=self.bundle.alpha,
@@ -139,14 +139,15 @@ class ScoringEngine:
                 self._doubt(f"{name}: {error}")
         return scores
 
-    def _check_cameras(self, trace: Trace) -> bool:
+    def _check_cameras(self, trace: Trace) -> dict[str, tuple[float, float]]:
+        """How many cameras are frozen, as a detector's entry; none where none is."""
         digests = trace.tensors.get("image_digest")
         if digests is None:
-            return False
+            return {}
         frozen = self._cameras.update(digests, trace.tensors.get("position"))
         for index in frozen:
             self._doubt(f"frozen camera: number {index + 1} of {digests.size}")
-        return bool(frozen)
+        return {FROZEN_CAMERA: (float(len(frozen)), 0.0)} if frozen else {}
 
     def _doubt(self, reason: str) -> None:
         """Alpha does not hold for the rest of this episode."""

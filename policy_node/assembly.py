@@ -44,13 +44,15 @@ class ObservationAssembler:
     with a clock; how old something is, is counted from its receipt.
 
     :param cameras: names of the streams of images.
-    :param fingers: joints whose positions (m) add up to the distance between the fingers.
+    :param fingers: joints whose positions (m) add up to the distance between the fingers; a minus before a name
+        takes its position off.
     :param tolerance: largest distance (s) of stamps within one observation; 0 asks for equal stamps (lockstep).
     :param max_age: oldest part (s since receipt) that may still be acted on.
     """
 
     def __init__(self, cameras: Sequence[str], fingers: Sequence[str], tolerance: float, max_age: float) -> None:
-        self._fingers, self._tolerance, self._max_age = (tuple(fingers), tolerance, max_age)
+        self._fingers = {name.removeprefix("-"): -1.0 if name.startswith("-") else 1.0 for name in fingers}
+        self._tolerance, self._max_age = tolerance, max_age
         self._cameras = tuple(cameras)
         self._streams = {name: deque[_Sample](maxlen=4) for name in cameras}
         self._streams |= {name: deque[_Sample](maxlen=DEPTH) for name in ("joint_states", "current_pose")}
@@ -79,7 +81,7 @@ class ObservationAssembler:
             )
         values = np.asarray(positions, np.float64)
         _finite(values, "joint_states")
-        width = float(sum(values[index[name]] for name in self._fingers))
+        width = float(sum(sign * values[index[name]] for name, sign in self._fingers.items()))
         self._streams["joint_states"].append(_Sample(stamp, now, width))
 
     def pose(self, stamp: Stamp, position: Sequence[float], quaternion: Sequence[float], now: float) -> None:

@@ -54,7 +54,10 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "max_age": (0.3, "oldest part of an observation that is acted on, s since receipt; not in lockstep", 0.0, 10.0),
     "image_height": (256, "pixels of the camera images", 1, MOST_PIXELS),
     "image_width": (256, "pixels of the camera images", 1, MOST_PIXELS),
-    "fingers": (["fr3_finger_joint1", "fr3_finger_joint2"], "joints whose positions add up to the fingers' distance"),
+    "fingers": (
+        ["fr3_finger_joint1", "fr3_finger_joint2"],
+        "joints whose positions add up to the fingers' distance; -name: taken off",
+    ),
     "frame_id": ("base", "base frame of the actions"),
 }
 """Name to default, description and, for numbers, the smallest and the largest value."""

@@ -9,11 +9,13 @@ from sim_node.cameras import Cameras
 from sim_node.control import SUBSTEPS, Controller
 from sim_node.disturbances import DISTURBANCES, colour_of, disturbance_of
 from sim_node.engine import mujoco
-from sim_node.objects import Thing
-from sim_node.panda import HOME
+from sim_node.goals import Task
+from sim_node.objects import Thing, shape_of
 from sim_node.placement import place_things
+from sim_node.robots import robot_of
 from sim_node.scene import TIMESTEP, Scene
-from sim_node.tasks import TASKS, Task, task_of
+from sim_node.tasks import FRANKA, task_of, tasks_of
+from sim_node.widowx.servos import Servos
 from vla_policy.observation import Observation
 
 Vector = NDArray[np.float64]
@@ -23,6 +25,8 @@ HOME_SPREAD = 0.02
 """Standard deviation of the joints around home at the start (rad)."""
 PUSH_FROM, PUSH_TO = 8, 33
 """A push comes at a control step drawn from here."""
+CONTROLLERS: dict[str, type[Controller] | type[Servos]] = {FRANKA: Controller, "widowx": Servos}
+"""What drives each robot's joints."""
 
 
 class Bed:
@@ -30,15 +34,18 @@ class Bed:
 
     ``advance`` runs any number of physics steps (a driver in real time); ``step_pose`` and ``step_joint`` run one
     control step of 50 ms.
+
+    :param robot: the arm on the table, and with it the tasks.
+    :raises InputError: when there is no such robot.
     """
 
-    def __init__(self, render: bool = True) -> None:
-        self._render = render
-        self._worlds: dict[tuple[tuple[Thing, ...], bool], tuple[Scene, Controller]] = {}
+    def __init__(self, render: bool = True, robot: str = FRANKA) -> None:
+        self._render, self.robot = render, robot_of(robot)
+        self._worlds: dict[tuple[tuple[Thing, ...], bool], tuple[Scene, Controller | Servos]] = {}
         self._cameras: dict[int, Cameras] = {}
         self.task: Task
         self.scene: Scene
-        self.controller: Controller
+        self.controller: Controller | Servos
 
     def reset(self, task: str, seed: int, disturbance: str = "none") -> None:
         """Begin an episode.
@@ -46,7 +53,7 @@ class Bed:
         :param task: instruction.
         :raises InputError: unknown task or disturbance, or one that the task does not admit.
         """
-        wanted, disturb = task_of(task), disturbance_of(disturbance)
+        wanted, disturb = task_of(task, self.robot.name), disturbance_of(disturbance)
         disturb.check(wanted)
         self.task, self.disturbance, self.seed, self._disturb = wanted, disturbance, seed, disturb
         self.scene, self.controller = self._world(self.task)
@@ -55,30 +62,32 @@ class Bed:
         self._push_at = int(self._rng.integers(PUSH_FROM, PUSH_TO))
         scene.set_look(self._disturb.light, colour_of(self._disturb, self.task))
         outside = self.task.movable if self._disturb.outside else None
-        places = place_things(self.task.things, self.task.cabinet, rng, outside)
+        places = place_things(self.task.things, self.task.cabinet, self.robot, rng, outside)
         self._lay_out(places, rng)
         self.step, self.disturbed, self.home_xy = 0, False, np.zeros(0)
         self._substep = 0
 
     def build(self) -> list[Scene]:
         """Compile the worlds of all tasks now, rather than each at its first reset."""
-        return list({id(scene): scene for scene, _ in map(self._world, TASKS.values())}.values())
+        tasks = tasks_of(self.robot.name).values()
+        return list({id(scene): scene for scene, _ in map(self._world, tasks)}.values())
 
-    def _world(self, task: Task) -> tuple[Scene, Controller]:
+    def _world(self, task: Task) -> tuple[Scene, Controller | Servos]:
         """One compiled world for each table, shared by its tasks."""
         key = (task.things, task.cabinet)
         if key not in self._worlds:
-            scene = Scene(*key)
-            self._worlds[key] = scene, Controller(scene)
+            scene = Scene(*key, self.robot)
+            self._worlds[key] = scene, CONTROLLERS[self.robot.name](scene)
         return self._worlds[key]
 
     def _lay_out(self, places: dict[str, Vector], rng: np.random.Generator) -> None:
         scene = self.scene
         mujoco.mj_resetData(scene.model, scene.data)
         qpos = scene.data.qpos
-        qpos[scene.arm], qpos[scene.fingers] = HOME + rng.normal(0, HOME_SPREAD, 7), 0.04
+        home = self.robot.home
+        qpos[scene.arm], qpos[scene.fingers] = home + rng.normal(0, HOME_SPREAD, len(home)), self.robot.open
         for thing in self.task.things:
-            yaw = 0.0 if thing.kind == "basket" else rng.uniform(-0.25, 0.25)
+            yaw = 0.0 if shape_of(thing).clear else rng.uniform(-0.25, 0.25)  # walls stand parallel to the axes
             start = scene.address[thing.name]
             qpos[start : start + 7] = [*places[thing.name], 0.001, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
         for name, travel in self.task.drawers:
@@ -95,7 +104,7 @@ class Bed:
         self.advance(SUBSTEPS)
 
     def step_joint(self, q: Vector, gripper: float) -> None:
-        """One control step towards joint positions (7,) rad."""
+        """One control step towards joint positions (n,) rad."""
         self.controller.hold_joints(q)
         self.controller.gripper = gripper
         self.advance(SUBSTEPS)
@@ -127,7 +136,7 @@ class Bed:
         return self.task.horizon
 
     def joints(self) -> Vector:
-        """Arm joints (7,) rad."""
+        """Arm joints (n,) rad."""
         return self.scene.joints
 
     def pose(self) -> tuple[Vector, Vector]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim_node.objects import COLOURS, box
+from sim_node.shapes import COLOURS, box
 
 BAR_Y, BAR_Z = -0.175, 0.066
 """The handle bar in the frame of a drawer (m)."""

@@ -14,6 +14,8 @@ POSE_STIFFNESS = 150.0
 """1/s²; damping is critical."""
 POSTURE_STIFFNESS = 10.0
 JOINT_STIFFNESS = 400.0
+HOLD_STIFFNESS = 1600.0
+"""1/s², of the hold controller: the arm that it stops rests 0.1 s later, also under a load."""
 SUBSTEPS = 10
 """Physics steps of a control step: 10 × 5 ms = 50 ms."""
 GRIPPER_RATE = 0.25 / SUBSTEPS
@@ -28,6 +30,7 @@ class Controller:
         self.gripper = 1.0
         self.pose: tuple[Vector, Vector] | None = None
         self.joints: Vector | None = None
+        self.stiffness = JOINT_STIFFNESS
         nv = scene.model.nv
         self._mass, self._jp, self._jr = np.zeros((nv, nv)), np.zeros((3, nv)), np.zeros((3, nv))
         self._grip = scene.model.site("grip").id
@@ -43,9 +46,9 @@ class Controller:
         """Target for the grip frame: (3,) m and (3, 3), base frame."""
         self.pose, self.joints = (np.asarray(position, float), np.asarray(rotation, float)), None
 
-    def hold_joints(self, q: Vector) -> None:
-        """Target for the joints (7,) rad."""
-        self.pose, self.joints = None, np.array(q, float)
+    def hold_joints(self, q: Vector, stiffness: float = JOINT_STIFFNESS) -> None:
+        """Target for the joints (7,) rad; ``stiffness`` in 1/s², critically damped."""
+        self.pose, self.joints, self.stiffness = None, np.array(q, float), stiffness
 
     def advance(self, substeps: int) -> None:
         """Run the physics; torques are renewed at 100 Hz."""
@@ -69,7 +72,7 @@ class Controller:
         mass, bias = self._mass[:7, :7], data.qfrc_bias[:7]
         if self.pose is None:
             assert self.joints is not None
-            return np.asarray(mass @ self._pd(self.joints, JOINT_STIFFNESS) + bias)
+            return np.asarray(mass @ self._pd(self.joints, self.stiffness) + bias)
         return self._pose_torque(*self.pose, mass) + bias
 
     def _pd(self, target: Vector, stiffness: float) -> Vector:

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_node.bed import Bed
+from sim_node.control import HOLD_STIFFNESS, Controller
 from sim_node.panda import JOINTS
 from vla_uq.geometry import matrix_of_unit
 
 Vector = NDArray[np.float64]
+HELD = "the hold controller is active"
 
 
 class CrispArm:
@@ -32,6 +34,8 @@ class CrispArm:
         self.ignored: Counter[str] = Counter()
         """Commands that changed nothing, by reason."""
         self._commanded = False
+        self.held = False
+        """The hold controller is active, CRISP's own is not."""
 
     def reset(self, task: str, seed: int, disturbance: str) -> None:
         """Begin an episode; the arm holds still.
@@ -39,7 +43,13 @@ class CrispArm:
         :raises InputError: on an unknown task or disturbance; the scene then stays as it was.
         """
         self.bed.reset(task, seed, disturbance)
-        self._commanded = False
+        self._commanded = self.held = False
+
+    @property
+    def _controller(self) -> Controller:
+        controller = self.bed.controller
+        assert isinstance(controller, Controller), "CRISP drives the Franka"
+        return controller
 
     # -- commands, each returns whether it was taken -----------------------------------------------------------------
     def target_pose(self, position: Sequence[float], quaternion: Sequence[float], publishers: int = 1) -> bool:
@@ -49,6 +59,8 @@ class CrispArm:
         :param quaternion: (4,) x, y, z, w.
         :param publishers: of the topic that it came on, as the graph shows them.
         """
+        if self.held:
+            return self._ignore(HELD)
         p, q = np.asarray(position, float), np.asarray(quaternion, float)
         if self._refused(publishers, p, q, lengths=(3, 4)):
             return False
@@ -65,6 +77,8 @@ class CrispArm:
         :param names: the arm's joints in any order, or none for the arm's own order.
         :param positions: (7,) rad.
         """
+        if self.held:
+            return self._ignore(HELD)
         q = np.asarray(positions, float)
         if self._refused(publishers, q, lengths=(len(JOINTS),)):
             return False
@@ -83,6 +97,14 @@ class CrispArm:
             return False
         self.bed.controller.gripper = float(np.clip(opening[0], 0, 1))
         return True
+
+    def hold(self, active: bool) -> None:
+        """Switch to a joint hold with high gain, or back to CRISP's controller; both begin at the measured joints."""
+        if active and not self.held:
+            self._controller.hold_joints(self.bed.joints(), HOLD_STIFFNESS)
+        elif self.held and not active:
+            self.bed.controller.hold_joints(self.bed.joints())
+        self.held = active
 
     def _refused(self, publishers: int, *vectors: Vector, lengths: tuple[int, ...]) -> bool:
         if publishers > 1:

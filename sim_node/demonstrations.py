@@ -16,7 +16,7 @@ from sim_node.actions import target_of
 from sim_node.bed import Bed
 from sim_node.expert import act
 from sim_node.scene import Scene
-from sim_node.tasks import Goal, Task
+from sim_node.tasks import FRANKA, Goal, Task
 from vla_policy.observation import CAMERAS, Observation, proprioception, small_image
 
 FRAME_STRIDE = 2
@@ -70,15 +70,15 @@ def demonstrate(bed: Bed, task: Task, seed: int) -> dict[str, NDArray[Any]] | No
     return None
 
 
-def collect_task(task: Task, number: int, directory: Path) -> Path:
-    """Write ``number`` demonstrations of a task, seeds from 0 up; keeps a finished file.
+def collect_task(task: Task, number: int, directory: Path, robot: str = FRANKA) -> Path:
+    """Write ``number`` demonstrations of a robot's task, seeds from 0 up; keeps a finished file.
 
     The file holds the arrays of ``demonstrate`` end to end, and the ``length`` of each episode in control steps.
     """
     path = directory / (task.instruction.replace(" ", "_") + ".safetensors")
     if path.exists():
         return path
-    bed, seed = Bed(), 0
+    bed, seed = Bed(robot=robot), 0
     episodes: list[dict[str, NDArray[Any]]] = []
     while len(episodes) < number and seed < 2 * number:
         episode = demonstrate(bed, task, seed)
@@ -89,25 +89,31 @@ def collect_task(task: Task, number: int, directory: Path) -> Path:
         raise RuntimeError(f"{task.instruction}: {len(episodes)} successes in {seed} attempts, wanted {number}")
     tensors = {name: np.concatenate([episode[name] for episode in episodes]) for name in episodes[0]}
     tensors["length"] = np.array([len(episode["action"]) for episode in episodes], np.int32)
-    metadata = {"instruction": task.instruction, "attempts": json.dumps(seed), "stride": json.dumps(FRAME_STRIDE)}
+    numbers = {"attempts": seed, "stride": FRAME_STRIDE, "open_width": bed.robot.open_width}
+    metadata = {"instruction": task.instruction} | {name: json.dumps(value) for name, value in numbers.items()}
     partial = path.with_suffix(".part")
     save_file(tensors, partial, metadata)
     partial.rename(path)
     return path
 
 
-def _collect(job: tuple[Task, int, Path]) -> Path:
+def _collect(job: tuple[Task, int, Path, str]) -> Path:
     return collect_task(*job)
 
 
 def collect(
-    tasks: Sequence[Task], number: int, directory: Path, workers: int, progress: Callable[[Path], None]
+    tasks: Sequence[Task],
+    number: int,
+    directory: Path,
+    workers: int,
+    progress: Callable[[Path], None],
+    robot: str = FRANKA,
 ) -> list[Path]:
-    """Collect demonstrations of all tasks, one process a task, resumable."""
+    """Collect demonstrations of a robot's tasks, one process a task, resumable."""
     directory.mkdir(parents=True, exist_ok=True)
     done = []
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for path in pool.imap_unordered(_collect, [(task, number, directory) for task in tasks]):
+        for path in pool.imap_unordered(_collect, [(task, number, directory, robot) for task in tasks]):
             progress(path)
             done.append(path)
     return sorted(done)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sim_node.objects import COLOURS
 from sim_node.placement import box_of, has_room
-from sim_node.tasks import Task, of_split
+from sim_node.tasks import FRANKA, Task, of_split
 from vla_uq.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class Disturbance:
     split: str = "trained"
     needs_thing: bool = False
 
-    def tasks(self) -> tuple[Task, ...]:
-        """The tasks that this disturbance is defined for."""
-        return tuple(task for task in of_split(self.split) if task.movable or not self.needs_thing)
+    def tasks(self, robot: str = FRANKA) -> tuple[Task, ...]:
+        """The tasks of a robot that this disturbance is defined for."""
+        return tuple(task for task in of_split(self.split, robot) if task.movable or not self.needs_thing)
 
     def check(self, task: Task) -> None:
         """:raises InputError: when there is nothing in ``task`` that it could disturb."""
@@ -59,9 +59,10 @@ def push_thing(scene: Scene, task: Task, rng: np.random.Generator) -> bool:
     name = task.movable
     if name is None or scene.holds(task.goals[0]) or scene.place(name)[2] > 0.01:
         return False
-    if np.linalg.norm(scene.position - scene.place(name)) < 0.06 and scene.width < 0.07:
+    if np.linalg.norm(scene.position - scene.place(name)) < 0.06 and scene.gap < 0.875 * scene.robot.wide:
         return False
-    low, high = box_of(scene.cabinet)
+    low, high = box_of(scene.cabinet, scene.robot)
+    hand = scene.robot.hand
     start, thing = scene.place(name)[:2], scene.things[name]
     others = [(other, scene.place(other.name)[:2]) for other in scene.things.values() if other is not thing]
     for roomy in (True, False):  # where the hand reaches it; on a crowded table at least apart
@@ -69,7 +70,7 @@ def push_thing(scene: Scene, task: Task, rng: np.random.Generator) -> bool:
             angle = rng.uniform(0, 2 * np.pi)
             xy = start + rng.uniform(PUSH_MIN, PUSH_MAX) * np.array([np.cos(angle), np.sin(angle)])
             apart = all(np.linalg.norm(xy - place) > PUSH_APART for _, place in others)
-            if (xy > low).all() and (xy < high).all() and (has_room(thing, xy, others) if roomy else apart):
+            if (xy > low).all() and (xy < high).all() and (has_room(thing, xy, others, hand) if roomy else apart):
                 scene.move(name, xy)
                 return True
     return False

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_node.cabinet import DRAWERS
+from sim_node.goals import Goal
 from sim_node.scene import Scene
-from sim_node.tasks import Goal
 
 Vector = NDArray[np.float64]
 POSITION_STEP, ROTATION_STEP = 0.05, 0.5
 """Metres and radians of target offset at |action| = 1."""
-HOVER = 0.13
 OPEN, CLOSE = -1.0, 1.0
-_RELEASE_HEIGHT = {"plate": 0.012, "basket": 0.022, "bowl": 0.022}
 
 
 def act(scene: Scene, goals: tuple[Goal, ...]) -> Vector:
@@ -72,13 +70,14 @@ def toward(scene: Scene, goal: Vector, grip: float, funnel: bool = True, gain: f
     error = goal - scene.position
     far = np.hypot(error[0], error[1])
     if funnel:
-        error[2] = goal[2] + np.clip(4 * (far - 0.012), 0, HOVER) - scene.position[2]
+        hand = scene.robot.hand
+        error[2] = goal[2] + np.clip(4 * (far - hand.slack), 0, hand.hover) - scene.position[2]
         if far > 0.03:
             error[:2] *= np.clip(1 - (error[2] - 0.05) / 0.04, 0.0, 1.0)
     velocity = error / POSITION_STEP * gain
-    velocity /= max(1.0, np.abs(velocity).max())
+    velocity /= max(1.0, np.abs(velocity).max() / scene.robot.pace)
     rotation = scene.rotation
-    tilt = np.cross(-rotation[:, 2], [0, 0, 1.0])
+    tilt = np.cross(-rotation[:, scene.robot.approach], [0, 0, 1.0])
     closing = rotation[:, 1] * np.sign(rotation[1, 1])
     yaw = np.arctan2(closing[0], closing[1])  # the fingers close along y
     turn = np.clip((tilt + [0, 0, yaw]) / ROTATION_STEP, -0.6, 0.6)
@@ -88,13 +87,13 @@ def toward(scene: Scene, goal: Vector, grip: float, funnel: bool = True, gain: f
 def _drop_point(scene: Scene, goal: Goal, index: int, n_goals: int) -> Vector:
     """Grip point at which the thing is let go (3,)."""
     kind = scene.things[goal.target].kind if goal.target in scene.things else goal.target
-    offset = 0.034 if goal.target in DRAWERS else 0.0 if kind == "cabinet" else None
-    if offset is None:
-        offset = _RELEASE_HEIGHT.get(kind, scene.kind(goal.target).height)
+    offset, clear = (0.034, 0.0) if goal.target in DRAWERS else (0.0, 0.0)
+    if goal.target in scene.things:
+        target = scene.kind(goal.target)
+        offset, clear = target.height if target.release is None else target.release, target.clear
     shape = scene.kind(goal.what)
     point = scene.target(goal.target) + [0, shape.grasp_y, offset + shape.grasp_height + 0.004]
-    if kind == "basket":
-        point[2] = max(point[2], 0.055)
+    point[2] = max(point[2], clear)
     if n_goals > 1 and kind in ("plate", "basket"):
         point[0] += 0.036 if index == 0 else -0.036
     return point
@@ -103,7 +102,7 @@ def _drop_point(scene: Scene, goal: Goal, index: int, n_goals: int) -> Vector:
 def _held(scene: Scene, what: str) -> bool:
     kind = scene.kind(what)
     off = scene.position - scene.place(what) - [0, kind.grasp_y, kind.grasp_height]
-    return bool(scene.width < kind.grasp_width + 0.006 and np.hypot(off[0], off[1]) < 0.022 and abs(off[2]) < 0.025)
+    return bool(scene.gap < kind.grasp_width + 0.006 and np.hypot(off[0], off[1]) < 0.022 and abs(off[2]) < 0.025)
 
 
 def _near(scene: Scene, point: Vector, xy: float = 0.010, z: float = 0.010) -> bool:

@@ -15,7 +15,6 @@ from vla_monitor.msg import SimState
 
 from sim_node.bed import Bed
 from sim_node.engine import mujoco
-from sim_node.panda import FINGERS, JOINTS
 
 FRAME = "base"
 
@@ -26,12 +25,12 @@ def header(stamp: Time, frame: str = FRAME) -> Header:
 
 
 def joint_states(bed: Bed, stamp: Time) -> JointState:
-    """Seven arm joints (rad, rad/s), then two fingers (m, m/s)."""
-    scene = bed.scene
+    """The arm's joints (rad, rad/s), then two fingers (m, m/s)."""
+    scene, robot = bed.scene, bed.robot
     fingers = scene.data.qpos[scene.fingers], scene.data.qvel[scene.finger_dof]
     return JointState(
         header=header(stamp),
-        name=[*JOINTS, *FINGERS],
+        name=[*robot.joints, *robot.fingers],
         position=array("d", np.concatenate([scene.joints, fingers[0]])),
         velocity=array("d", np.concatenate([scene.joint_velocities, fingers[1]])),
     )

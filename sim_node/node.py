@@ -1,4 +1,4 @@
-"""The node ``sim_node``: the simulated arm behind the topics of a Franka under CRISP (contracts.md §8)."""
+"""The node ``sim_node``: a simulated arm behind the topics of its real driver (contracts.md §8)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64MultiArray
+from sensor_msgs.msg import Image
 from vla_monitor.msg import SimState
 from vla_monitor.srv import ResetScene
 
@@ -22,13 +20,17 @@ from sim_node import messages
 from sim_node.bed import CONTROL_DT, Bed
 from sim_node.cameras import CAMERAS
 from sim_node.control import SUBSTEPS
-from sim_node.crisp import CrispArm
+from sim_node.drives import ArmDriver
+from sim_node.franka.driver import CrispDriver
 from sim_node.pacing import Lockstep, Pace
 from sim_node.scene import TIMESTEP
 from sim_node.studio import Images, Studio
-from sim_node.tasks import TASKS
+from sim_node.tasks import FRANKA, tasks_of
+from sim_node.widowx.driver import XsDriver
 from vla_uq.errors import InputError
 
+DRIVERS: dict[str, type[CrispDriver] | type[XsDriver]] = {FRANKA: CrispDriver, "widowx": XsDriver}
+"""Each robot's driver."""
 STATE_RATES = (20, 40, 100, 200)
 """Hz: whole numbers of physics steps, and of state messages between two images."""
 REPEAT = 0.1
@@ -49,18 +51,22 @@ class SimNode:
             raise InputError("rate does not fit", where="state_rate", expected=STATE_RATES, found=rate)
         self._lockstep = self._parameter("lockstep", False, "wait for the commands of each observation")
         with_clock = self._parameter("publish_clock", False, "publish the stamps on /clock")
-        task = self._parameter("task", next(iter(TASKS)), "instruction of the first scene's task")
+        robot = self._parameter("robot", FRANKA, "arm on the table: franka or widowx")
+        task = self._parameter("task", "", "instruction of the first scene's task; empty: the robot's first")
         seed = self._parameter("seed", 0, "seed of the first scene")
         disturbance = self._parameter("disturbance", "none", "disturbance of the first scene")
-        bed = Bed(render=False)
+        bed = Bed(render=False, robot=robot)
         scenes = bed.build()
-        self.arm = CrispArm(bed)
-        self.arm.reset(task, seed, disturbance)
+        self._lock = Lockstep(round(CONTROL_DT * 1e9))
+        self.driver: ArmDriver = DRIVERS[robot](node, bed, lambda: self._lock if self._locked else None)
+        if self._lockstep and not self.driver.lockstep:
+            raise InputError("not with this robot's driver", where="lockstep", expected=False, found=True)
+        self.arm = self.driver.arm
+        self.arm.reset(task or next(iter(tasks_of(robot))), seed, disturbance)
         self._studio = Studio(scenes)
         self._substeps = SUBSTEPS * 20 // rate
         self._ticks, self._ticks_per_image = 0, rate // 20
         self._pace = Pace(1 / rate, time.monotonic)
-        self._lock = Lockstep(round(CONTROL_DT * 1e9))
         self._standing: list[tuple[Any, Any]] = []
         self._repeat_at = self._diagnose_at = 0.0
         self._dropped = 0.0
@@ -72,41 +78,12 @@ class SimNode:
         return self.node.declare_parameter(name, default, descriptor).value
 
     def _offer(self, with_clock: bool) -> None:
-        sensor, command = qos_profile_sensor_data, QoSProfile(depth=10)
-        self._joints = self.node.create_publisher(JointState, "joint_states", sensor)
-        self._pose = self.node.create_publisher(PoseStamped, "current_pose", sensor)
+        sensor = qos_profile_sensor_data
         self._images = {name: self.node.create_publisher(Image, f"{name}/image_raw", sensor) for name in CAMERAS}
         self._state = self.node.create_publisher(SimState, "~/sim_state", 1)
         self._diagnostics = self.node.create_publisher(DiagnosticArray, "diagnostics", 10)
         self._clock = self.node.create_publisher(Clock, "/clock", 1) if with_clock else None
-        self._targets = (
-            self.node.create_subscription(PoseStamped, "target_pose", self._on_pose, command),
-            self.node.create_subscription(JointState, "target_joint", self._on_joint, command),
-        )
-        topic = "gripper/gripper_position_controller/commands"
-        self.node.create_subscription(Float64MultiArray, topic, self._on_gripper, command)
         self.node.create_service(ResetScene, "~/reset_scene", self._on_reset)
-
-    # -- commands --------------------------------------------------------------------------------------------------
-    def _rivals(self) -> int:
-        return max(self.node.count_publishers(target.topic_name) for target in self._targets)
-
-    def _on_pose(self, message: PoseStamped) -> None:
-        p, q = message.pose.position, message.pose.orientation
-        if self._awaits(message) and self.arm.target_pose((p.x, p.y, p.z), (q.x, q.y, q.z, q.w), self._rivals()):
-            self._lock.took_target()
-
-    def _on_joint(self, message: JointState) -> None:
-        if self._awaits(message) and self.arm.target_joint(message.name, message.position, self._rivals()):
-            self._lock.took_target()
-
-    def _awaits(self, message: PoseStamped | JointState) -> bool:
-        stamp = message.header.stamp
-        return not self._locked or self._lock.wants_target((stamp.sec, stamp.nanosec))
-
-    def _on_gripper(self, message: Float64MultiArray) -> None:
-        if (not self._locked or self._lock.wants_gripper()) and self.arm.gripper(message.data):
-            self._lock.took_gripper()
 
     def _on_reset(self, request: ResetScene.Request, response: ResetScene.Response) -> ResetScene.Response:
         self._studio.wait()
@@ -115,6 +92,7 @@ class SimNode:
         except InputError as error:
             response.message = str(error)
             return response
+        self.driver.begun()
         bed = self.arm.bed
         response.ok, response.instruction, response.horizon = True, bed.instruction, bed.horizon
         if self._lockstep:
@@ -180,11 +158,7 @@ class SimNode:
             publisher.publish(message)
 
     def _proprioception(self, stamp: Time) -> list[tuple[Any, Any]]:
-        bed = self.arm.bed
-        measured = [
-            (self._pose, messages.current_pose(bed, stamp)),
-            (self._joints, messages.joint_states(bed, stamp)),
-        ]
+        measured = self.driver.measured(stamp)
         return measured if self._clock is None else [(self._clock, Clock(clock=stamp)), *measured]
 
     def _publish_images(self, shot: Future[Images], stamp: Time) -> None:
@@ -202,10 +176,10 @@ class SimNode:
     def _diagnose(self) -> None:
         dropped, worst = self._pace.dropped - self._dropped, self._pace.take_worst()
         self._dropped = self._pace.dropped
-        frozen = self._rivals() > 1
-        status = DiagnosticStatus(name="sim_node: arm", hardware_id="simulated_franka")
-        if frozen:
-            status.level, status.message = DiagnosticStatus.ERROR, "several publishers on a target topic: frozen"
+        problem = self.driver.problem()
+        status = DiagnosticStatus(name="sim_node: arm", hardware_id=f"simulated_{self.arm.bed.robot.name}")
+        if problem:
+            status.level, status.message = DiagnosticStatus.ERROR, problem
         elif dropped > 0:
             status.level, status.message = DiagnosticStatus.WARN, f"slower than real time: {dropped:.3f} s dropped"
         values = {

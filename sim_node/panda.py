@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim_node.robot import Hand, Robot
+from vla_policy.manifest import OPEN_WIDTH
+
 JOINTS = tuple(f"fr3_joint{i}" for i in range(1, 8))
 FINGERS = ("fr3_finger_joint1", "fr3_finger_joint2")
 HOME = np.array([0, -0.161, 0, -2.4446, 0, 2.2268, np.pi / 4])
@@ -134,3 +137,24 @@ def actuators_xml() -> str:
     )
     servo = '<position joint="{}" kp="400" ctrlrange="0 {}" forcerange="-30 30"/>'
     return motors + "".join(servo.format(name, FINGER_TRAVEL) for name in FINGERS)
+
+
+PANDA = Robot(
+    name="franka",
+    joints=JOINTS,
+    fingers=FINGERS,
+    closed=np.zeros(2),
+    open=np.full(2, FINGER_TRAVEL),
+    pads=0.0,
+    open_width=OPEN_WIDTH,
+    home=HOME,
+    approach=2,
+    body=arm_xml(),
+    actuators=actuators_xml(),
+    extras="",
+    view='pos=".60 .035 .62" xyaxes="0 1 0 -.70 0 .71" fovy="40"',
+    box=(np.array([-0.15, -0.24]), np.array([0.13, 0.22])),
+    box_cabinet=(np.array([-0.15, -0.24]), np.array([0.13, -0.06])),
+    hand=Hand(PALM_HALF_X, PALM_HALF_Y, beside=0.064, clearance=0.06),
+    above=np.array([-0.10, 0.0, 0.25]),
+)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from sim_node.cabinet import BAR_Y, BAR_Z, CABINET_Y, CLOSED_AT, DRAWERS, HEIGHT, OPEN_AT, cabinet_xml
 from sim_node.engine import mujoco
-from sim_node.objects import KINDS, Kind, Thing, body_xml
-from sim_node.panda import FINGERS, JOINTS, actuators_xml, arm_xml
-from sim_node.tasks import Goal
+from sim_node.goals import Goal
+from sim_node.objects import Kind, Thing, body_xml, shape_of
+from sim_node.panda import PANDA
+from sim_node.robot import Robot
 
 Vector = NDArray[np.float64]
 TIMESTEP = 0.005
@@ -26,8 +27,8 @@ _WORLD = """<mujoco><compiler angle="radian" autolimits="true"/>
 <worldbody><light pos="0 0 2" dir="0 0 -1" type="directional" diffuse=".35 .35 .35"/>
 <geom name="table" type="box" size=".6 .6 .02" pos="0 0 -.02" material="table" contype="1" conaffinity="1"
  friction="1 .05 .001"/>
-<camera name="agentview" pos=".60 .035 .62" xyaxes="0 1 0 -.70 0 .71" fovy="40"/>
-{bodies}</worldbody><actuator>{actuators}</actuator>
+<camera name="agentview" {view}/>
+{bodies}</worldbody><actuator>{actuators}</actuator>{extras}
 <contact><exclude body1="finger1" body2="finger2"/><exclude body1="hand" body2="finger1"/>
 <exclude body1="hand" body2="finger2"/></contact></mujoco>"""
 
@@ -35,12 +36,12 @@ _WORLD = """<mujoco><compiler angle="radian" autolimits="true"/>
 class Scene:
     """A compiled world and its state. Positions in metres in the base frame (the world's)."""
 
-    def __init__(self, things: Sequence[Thing], cabinet: bool = False) -> None:
+    def __init__(self, things: Sequence[Thing], cabinet: bool = False, robot: Robot = PANDA) -> None:
         self.things = {thing.name: thing for thing in things}
-        self.cabinet = cabinet
-        bodies = arm_xml() + "".join(map(body_xml, things)) + (cabinet_xml() if cabinet else "")
-        text = _WORLD.format(timestep=TIMESTEP, bodies=bodies, actuators=actuators_xml())
-        self.model = mujoco.MjModel.from_xml_string(text)
+        self.cabinet, self.robot = cabinet, robot
+        bodies = robot.body + "".join(map(body_xml, things)) + (cabinet_xml() if cabinet else "")
+        parts = {"view": robot.view, "actuators": robot.actuators, "extras": robot.extras}
+        self.model = mujoco.MjModel.from_xml_string(_WORLD.format(timestep=TIMESTEP, bodies=bodies, **parts))
         self.data = mujoco.MjData(self.model)
         self.opening = 1.0
         """Commanded opening of the gripper, 0 closed to 1 open, as far as the fingers' servo has been told."""
@@ -48,10 +49,10 @@ class Scene:
         self._body = {name: self.model.body(name).id for name in self.things}
         movable = [*self.things, *(DRAWERS if cabinet else ())]
         self.address = {name: int(self.model.joint(name).qposadr[0]) for name in movable}
-        self.arm = np.array([self.model.joint(name).qposadr[0] for name in JOINTS])
-        self.arm_dof = np.array([self.model.joint(name).dofadr[0] for name in JOINTS])
-        self.fingers = np.array([self.model.joint(name).qposadr[0] for name in FINGERS])
-        self.finger_dof = np.array([self.model.joint(name).dofadr[0] for name in FINGERS])
+        self.arm = np.array([self.model.joint(name).qposadr[0] for name in robot.joints])
+        self.arm_dof = np.array([self.model.joint(name).dofadr[0] for name in robot.joints])
+        self.fingers = np.array([self.model.joint(name).qposadr[0] for name in robot.fingers])
+        self.finger_dof = np.array([self.model.joint(name).dofadr[0] for name in robot.fingers])
         self._look = self._appearance()
 
     # -- the arm ---------------------------------------------------------------------------------------------------
@@ -67,22 +68,27 @@ class Scene:
 
     @property
     def joints(self) -> Vector:
-        """Arm joint positions (7,) rad."""
+        """Arm joint positions (n,) rad."""
         return np.array(self.data.qpos[self.arm])
 
     @property
     def joint_velocities(self) -> Vector:
-        """Arm joint velocities (7,) rad/s."""
+        """Arm joint velocities (n,) rad/s."""
         return np.array(self.data.qvel[self.arm_dof])
 
     @property
     def width(self) -> float:
         """Distance between the fingers (m)."""
-        return float(self.data.qpos[self.fingers].sum())
+        return float(self.data.qpos[self.fingers] @ self.robot.signs)
+
+    @property
+    def gap(self) -> float:
+        """Distance between the fingers' pads: the width of what is held (m)."""
+        return self.width - self.robot.pads
 
     # -- things and drawers ----------------------------------------------------------------------------------------
     def kind(self, name: str) -> Kind:
-        return KINDS[self.things[name].kind]
+        return shape_of(self.things[name])
 
     def place(self, name: str) -> Vector:
         """Origin of a thing (3,)."""
@@ -124,16 +130,16 @@ class Scene:
             return bool(abs(dx) < 0.13 and abs(dy) < 0.08 and abs(dz) < 0.012)
         if goal.target in DRAWERS:
             return bool(abs(dx) < 0.06 and abs(dy) < 0.075 and -0.01 < dz < 0.03)
-        kind, basket = self.kind(goal.target), self.things[goal.target].kind == "basket"
+        kind = self.kind(goal.target)
         if goal.verb == "in":
-            return bool(max(abs(dx), abs(dy)) < (0.07 if basket else 0.032) and dz < (0.045 if basket else 0.03))
-        near = 0.055 if self.things[goal.target].kind == "plate" else 0.025
-        return bool(np.hypot(dx, dy) < near and abs(dz - kind.height) < 0.012)
+            beside, below = kind.inside
+            return bool(max(abs(dx), abs(dy)) < beside and dz < below)
+        return bool(np.hypot(dx, dy) < kind.near and abs(dz - kind.height) < 0.012)
 
     def released(self, name: str) -> bool:
         """The gripper is fully open, or away from the thing."""
         near = np.linalg.norm(self.position - self.place(name) - [0, 0, 0.03]) < 0.075
-        return not (self.width < 0.076 and near and self.opening < 1)
+        return not (self.width < self.robot.open_width and near and self.opening < 1)
 
     # -- state and appearance --------------------------------------------------------------------------------------
     def forward(self) -> None:

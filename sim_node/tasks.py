@@ -1,48 +1,15 @@
-"""The tasks, as data: an instruction, the things on the table, and the goals to reach in order."""
+"""The tasks of each robot, as data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from sim_node.goals import Goal, Task
 from sim_node.objects import THINGS, Thing
+from sim_node.widowx import tasks as widowx
 from vla_uq.errors import InputError
 
+__all__ = ["FRANKA", "TASKS", "TASKS_OF", "Goal", "Task", "of_split", "task_of", "tasks_of"]
 
-@dataclass(frozen=True)
-class Goal:
-    """One relation to bring about: ``open``/``close`` a drawer, or put ``what`` ``in``/``on`` a target."""
-
-    verb: str
-    what: str
-    target: str = ""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One instruction on one table.
-
-    :param split: ``trained``, ``unseen`` (never trained, though each word is known), ``two_part``, or ``further``: for
-        experiments that train policies of their own.
-    :param drawers: travel of each drawer at the start (m).
-    """
-
-    instruction: str
-    things: tuple[Thing, ...]
-    goals: tuple[Goal, ...]
-    split: str = "trained"
-    cabinet: bool = False
-    drawers: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def horizon(self) -> int:
-        """Control steps after which an episode has failed."""
-        return 180 if len(self.goals) == 1 else 320
-
-    @property
-    def movable(self) -> str | None:
-        """The thing that the first goal moves, if it stands free on the table."""
-        what = self.goals[0].what
-        return what if any(thing.name == what for thing in self.things) else None
+FRANKA = "franka"
 
 
 def _table(*names: str) -> tuple[Thing, ...]:
@@ -140,17 +107,30 @@ _TASKS = (
     _stack("purple block", "orange cube", PICNIC, "further"),
 )
 TASKS = {task.instruction: task for task in _TASKS}
-"""All tasks by instruction."""
+"""The Franka's tasks by instruction."""
+TASKS_OF = {FRANKA: TASKS, "widowx": widowx.TASKS}
+"""Every robot's tasks by instruction."""
 
 
-def of_split(split: str) -> tuple[Task, ...]:
+def tasks_of(robot: str) -> dict[str, Task]:
+    """The tasks of a robot by instruction.
+
+    :raises InputError: when there is no such robot.
+    """
+    if robot not in TASKS_OF:
+        raise InputError("unknown robot", where="robot", expected=" | ".join(TASKS_OF), found=repr(robot))
+    return TASKS_OF[robot]
+
+
+def of_split(split: str, robot: str = FRANKA) -> tuple[Task, ...]:
     """The tasks of one split, in order."""
-    return tuple(task for task in _TASKS if task.split == split)
+    return tuple(task for task in tasks_of(robot).values() if task.split == split)
 
 
-def task_of(instruction: str) -> Task:
-    """:raises InputError: when there is no such task."""
-    if instruction not in TASKS:
+def task_of(instruction: str, robot: str = FRANKA) -> Task:
+    """:raises InputError: when the robot has no such task."""
+    tasks = tasks_of(robot)
+    if instruction not in tasks:
         raise InputError(
             "unknown task",
             where="task",
@@ -158,4 +138,4 @@ def task_of(instruction: str) -> Task:
             found=repr(instruction),
             remedy="list them with: vla-monitor tasks",
         )
-    return TASKS[instruction]
+    return tasks[instruction]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vla_cli.episodes import Episode
+from vla_cli.robots import FRANKA
 from vla_uq.contracts import Score, Trace
 from vla_uq.errors import InputError
 from vla_uq.wire import Array
@@ -127,9 +128,10 @@ class Chain:
 
 
 @functools.lru_cache(maxsize=1)
-def open_chain(policy: Path, bundle: Path | None = None, **options: Any) -> Chain:
+def open_chain(policy: Path, bundle: Path | None = None, robot: str = FRANKA, **options: Any) -> Chain:
     """A chain over a policy folder and a bundle, made once a process.
 
+    :param robot: on the bed.
     :param options: of the policy's back end, such as ``draws``.
     """
     from policy_node import backends
@@ -141,4 +143,4 @@ def open_chain(policy: Path, bundle: Path | None = None, **options: Any) -> Chai
         from vla_uq.bundle import Bundle
 
         engine = ScoringEngine(Bundle.load(bundle))
-    return Chain(Bed(), backends.load("", policy, **options), engine)
+    return Chain(Bed(robot=robot), backends.load("", policy, **options), engine)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vla_cli.robots import FRANKA
 from vla_uq.errors import InputError
 
 NOMINAL = "none"
@@ -63,21 +64,22 @@ def seeds_for(purpose: str, count: int) -> range:
 
 
 def episodes(
-    disturbances: Iterable[str], seeds: range, tasks: Iterable[str] = (), mode: str = "shadow"
+    disturbances: Iterable[str], seeds: range, tasks: Iterable[str] = (), mode: str = "shadow", robot: str = FRANKA
 ) -> list[Episode]:
     """Every task of every disturbance with every seed; one task's episodes follow each other.
 
     :param tasks: only these instructions, where a disturbance is played on them; all when empty.
+    :param robot: whose tasks.
     :raises InputError: on an unknown disturbance or task, or when no episode is left.
     """
     from sim_node.disturbances import disturbance_of
     from sim_node.tasks import task_of
 
-    wanted = {task_of(text).instruction for text in tasks}
+    wanted = {task_of(text, robot).instruction for text in tasks}
     found = [
         Episode(task.instruction, seed, name, mode)
         for name in disturbances
-        for task in disturbance_of(name).tasks()
+        for task in disturbance_of(name).tasks(robot)
         if not wanted or task.instruction in wanted
         for seed in seeds
     ]

@@ -18,6 +18,7 @@ from supervisor_node.config import Config
 from supervisor_node.core import Supervisor
 from supervisor_node.states import Mode, State
 from supervisor_node.values import Command, Inputs, JointState, Outputs, Pose, Request, ResetAck, ResetOrder, Wish
+from vla_cli.robots import FRANKA, robot_of
 from vla_uq.contracts import Chunk, Score
 from vla_uq.errors import InputError
 from vla_uq.geometry import matrix_of, quaternion
@@ -29,22 +30,59 @@ if TYPE_CHECKING:
     from vla_uq.bundle import PolicyIdentity
 
 Vector = NDArray[np.float64]
-PROFILE = "franka_crisp_sim"
 STEP_NS = 50_000_000
 ARMING_STEPS = 100
 """Steps in which the supervisor must have found its guards to hold."""
 
 
+class _Crisp:
+    """Commands to a bed as CRISP takes them."""
+
+    def __init__(self, bed: Bed) -> None:
+        from sim_node.crisp import CrispArm
+
+        self._arm = CrispArm(bed)
+
+    def follow(self, command: Command, substeps: int) -> None:
+        """Run the physics towards a command's target."""
+        motion = command.motion
+        if motion.pose is not None:
+            self._arm.target_pose(motion.pose.position.tolist(), quaternion(motion.pose.rotation).tolist())
+        elif motion.joints is not None:
+            self._arm.target_joint((), motion.joints.tolist())
+        if command.gripper is not None:
+            self._arm.gripper([command.gripper])
+        self._arm.advance(substeps)
+
+
+class _Xs:
+    """Commands to a bed as ``joint_group`` carries them, in single precision; the bed leads its gripper itself."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+
+    def follow(self, command: Command, substeps: int) -> None:
+        """Run the physics towards a command's target."""
+        controller = self._bed.controller
+        if command.motion.joints is not None:
+            controller.hold_joints(command.motion.joints.astype(np.float32).astype(np.float64))
+        if command.gripper is not None:
+            controller.gripper = command.gripper
+        self._bed.advance(substeps)
+
+
+_DRIVERS: dict[str, type[_Crisp] | type[_Xs]] = {FRANKA: _Crisp, "widowx": _Xs}
+
+
 class LockstepArm:
-    """The bed behind CRISP's interface, stepped by commands.
+    """The bed behind its robot's driver, stepped by commands.
 
     :param bed: already reset.
     """
 
     def __init__(self, bed: Bed) -> None:
-        from sim_node.crisp import CrispArm
-
-        self._bed, self._arm = bed, CrispArm(bed)
+        self._bed, self.robot = bed, robot_of(bed.robot.name)
+        self._driver = _DRIVERS[bed.robot.name](bed)
         self._time_ns = 0
 
     @property
@@ -65,24 +103,15 @@ class LockstepArm:
         """Run one control step towards a command's target."""
         from sim_node.control import SUBSTEPS
 
-        motion = command.motion
-        if motion.pose is not None:
-            self._arm.target_pose(motion.pose.position.tolist(), quaternion(motion.pose.rotation).tolist())
-        elif motion.joints is not None:
-            self._arm.target_joint((), motion.joints.tolist())
-        if command.gripper is not None:
-            self._arm.gripper([command.gripper])
-        self._arm.advance(SUBSTEPS)
+        self._driver.follow(command, SUBSTEPS)
         self.wait()
 
     def measured(self) -> Inputs:
         """Joints and pose as the supervisor receives them."""
-        from sim_node.panda import FINGERS, JOINTS
-
-        scene = self._bed.scene
+        scene, robot = self._bed.scene, self._bed.robot
         positions = np.concatenate([scene.joints, scene.data.qpos[scene.fingers]])
-        pose = Pose(*self._pose(), stamp=self.stamp)
-        return Inputs(joints=JointState((*JOINTS, *FINGERS), positions, self.stamp), pose=pose)
+        joints = JointState((*robot.joints, *robot.fingers), positions, self.stamp)
+        return Inputs(joints=joints, pose=Pose(*self._pose(), stamp=self.stamp))
 
     def observe(self) -> Observation:
         """What the policy sees."""
@@ -108,7 +137,7 @@ class LockstepSupervisor:
     def __init__(self, arm: LockstepArm, mode: str, policy: PolicySpec, identity: PolicyIdentity | None) -> None:
         self._arm = arm
         config = Config(mode=Mode[mode.upper()], lockstep=True, require_monitor=identity is not None)
-        self.core = Supervisor(config, open_arm(PROFILE))
+        self.core = Supervisor(config, open_arm(arm.robot.profile))
         monitor = None if identity is None else _monitor(identity)
         seen = Inputs(policy=_policy(policy), monitor=monitor)
         for _ in range(ARMING_STEPS):

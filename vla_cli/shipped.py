@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vla_policy.manifest import FILE, WEIGHTS
+from vla_cli.robots import FRANKA, robot_of
+from vla_policy.manifest import FILE
 from vla_uq.errors import InputError
 
 BUNDLE = "bundle.safetensors"
 
 
-def policy_folder(given: Path | None) -> Path:
-    """The weights folder to use: the one given, else the shipped one.
+def policy_folder(given: Path | None, robot: str = FRANKA) -> Path:
+    """The weights folder to use: the one given, else the one that ships for a robot.
 
     :raises InputError: when there is no manifest in it.
     """
-    folder = given or WEIGHTS
+    folder = given or robot_of(robot).weights
     if not (folder / FILE).is_file():
         raise InputError(
             "no policy weights",
@@ -26,12 +27,12 @@ def policy_folder(given: Path | None) -> Path:
     return folder
 
 
-def bundle_file(given: Path | None) -> Path:
+def bundle_file(given: Path | None, robot: str = FRANKA) -> Path:
     """The bundle to use: the one given, else the one that ships beside the weights.
 
     :raises InputError: when it is not there.
     """
-    path = given or WEIGHTS / BUNDLE
+    path = given or robot_of(robot).weights / BUNDLE
     if not path.is_file():
         raise InputError(
             "no monitor bundle",

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from vla_policy.instruction import TEXT
-from vla_policy.manifest import ACTION_SCALE, FlowManifest, TokenManifest, sha256
+from vla_policy.manifest import ACTION_SCALE, OPEN_WIDTH, FlowManifest, TokenManifest, sha256
 from vla_policy.nets import ACTION, CONTEXT, FEATURE, GEOMETRY, HORIZON, WIDTH, Member
 from vla_policy.observation import CAMERAS, IMAGE_SIZE, PROPRIO
 from vla_policy.token_nets import TokenPolicy
@@ -42,9 +42,12 @@ TOLERANCE = 1e-4
 """Largest difference between a graph and its torch original."""
 
 
-def export(members: Sequence[Member], directory: Path, training: dict[str, Any]) -> FlowManifest:
+def export(
+    members: Sequence[Member], directory: Path, training: dict[str, Any], open_width: float = OPEN_WIDTH
+) -> FlowManifest:
     """Write ``encoder_<i>.onnx``, ``velocity_<i>.onnx`` and ``manifest.json``; check each graph against torch.
 
+    :param open_width: of the robot's fingers, see :class:`Manifest`.
     :raises RuntimeError: when a graph does not agree with torch.
     """
     noise = (torch.randn(ROWS, HORIZON * ACTION), torch.rand(ROWS), torch.randn(ROWS, CONTEXT))
@@ -56,7 +59,13 @@ def export(members: Sequence[Member], directory: Path, training: dict[str, Any])
         ]
     files = _write(graphs, directory)
     manifest = FlowManifest(
-        members=len(members), horizon=HORIZON, flow_steps=FLOW_STEPS, files=files, training=training, **SHARED
+        members=len(members),
+        horizon=HORIZON,
+        flow_steps=FLOW_STEPS,
+        files=files,
+        training=training,
+        open_width=open_width,
+        **SHARED,
     )
     manifest.save(directory)
     return manifest

@@ -21,8 +21,12 @@ WEIGHTS = Path(__file__).parent / "weights"
 """The policy that ships."""
 TOKEN_WEIGHTS = Path(__file__).parent / "weights_tokens"
 """Its autoregressive variant, which ships for the token scores."""
+WIDOWX_WEIGHTS = Path(__file__).parent / "weights_widowx"
+"""The policy of the WidowX."""
 ACTION_SCALE = (0.6, 0.6, 0.6, 0.15, 0.15, 0.15, 1.0)
 """The normaliser, one for all members: action = normalised × scale."""
+OPEN_WIDTH = 0.076
+"""A Franka's fingers farther apart than this (m) hold nothing: after a reset it counts as commanded open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class Manifest:
     :param feature_slice: the part of a context that belongs to the monitor's features.
     :param position_step: metres of displacement at |action| = 1; ``rotation_step`` radians.
     :param training: seeds, recipe, demonstrations: for people.
+    :param open_width: fingers farther apart than this (m) hold nothing.
     """
 
     members: int
@@ -50,11 +55,17 @@ class Manifest:
     files: dict[str, str]
     training: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+    open_width: float = OPEN_WIDTH
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the policy: 16 hexadecimal digits of BLAKE2b over all that decides its actions."""
+        """Identity of the policy: 16 hexadecimal digits of BLAKE2b over all that decides its actions.
+
+        A field that manifests once lacked counts only where it says something else than its default.
+        """
         content = {name: value for name, value in asdict(self).items() if name != "training"}
+        if self.open_width == OPEN_WIDTH:
+            del content["open_width"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

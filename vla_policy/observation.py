@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_policy.manifest import OPEN_WIDTH
 from vla_uq.errors import InputError
 
 CAMERAS = ("agentview", "wrist")
 IMAGE_SIZE = 64
 PROPRIO = 11
-OPEN_WIDTH = 0.076
-"""Fingers farther apart than this (m) hold nothing: after a reset the gripper counts as commanded open."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +47,12 @@ def proprioception(observation: Observation, gripper_command: float) -> NDArray[
     return np.concatenate(parts).astype(np.float32)
 
 
-def initial_gripper(observation: Observation) -> float:
-    """The command to assume before the policy has given one: open unless something keeps the fingers together."""
-    return 1.0 if observation.width > OPEN_WIDTH else 0.0
+def initial_gripper(observation: Observation, open_width: float = OPEN_WIDTH) -> float:
+    """The command to assume before the policy has given one: open unless something keeps the fingers together.
+
+    :param open_width: fingers farther apart than this (m) hold nothing.
+    """
+    return 1.0 if observation.width > open_width else 0.0
 
 
 def small_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

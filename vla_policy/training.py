@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vla_policy.instruction import embed
-from vla_policy.manifest import ACTION_SCALE
+from vla_policy.manifest import ACTION_SCALE, OPEN_WIDTH
 from vla_policy.nets import ACTION, HORIZON, Member, geometry_of
 from vla_policy.observation import CAMERAS
 from vla_uq.errors import InputError
@@ -78,6 +78,20 @@ def load(paths: Sequence[Path]) -> dict[str, Tensor]:
             columns["text"].append(np.repeat(embed(instruction)[None], len(starts), 0))
             frame += len(starts)
     return {name: torch.from_numpy(np.concatenate(parts)) for name, parts in columns.items()}
+
+
+def open_width_of(paths: Sequence[Path]) -> float:
+    """Distance of the fingers (m) beyond which they hold nothing, of the robot that gave the demonstrations.
+
+    :raises InputError: when they are of several robots.
+    """
+    found = set()
+    for path in paths:
+        with safe_open(path, "np") as file:
+            found.add(float(file.metadata().get("open_width", OPEN_WIDTH)))
+    if len(found) > 1:
+        raise InputError("demonstrations of several robots", where="open_width", found=sorted(found))
+    return found.pop()
 
 
 def _chunks(actions: np.ndarray, starts: np.ndarray) -> np.ndarray:

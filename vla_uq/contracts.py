@@ -213,6 +213,10 @@ class Trace:
         return assign(message, chunk_digest=self.chunk_digest, fingerprint=self.fingerprint, tensors=tensors)
 
 
+FROZEN_CAMERA = "frozen_camera"
+"""Name under which a score tells how many cameras are frozen; only where some are."""
+
+
 @dataclass(frozen=True)
 class Score:
     """How likely a chunk is to fail (``FailureScore``).
@@ -232,6 +236,11 @@ class Score:
     why_not: str = ""
     alpha: float = math.nan
     latency: float = 0.0
+
+    @property
+    def frozen_camera(self) -> bool:
+        """The alarm is about a camera whose pictures stand still, whatever the numbers say."""
+        return FROZEN_CAMERA in self.detectors
 
     @property
     def passes(self) -> bool:

@@ -26,4 +26,5 @@ def with_controls(measured: Sequence[Measured], plan: Plan) -> tuple[list[Measur
         if others:
             control[OTHER_PAIRS] = {task: 1 - float(np.mean([o[task] for o in others])) for task in m.success}
         found.append(replace(m, scores={**m.scores, **control}))
-    return found + [m for m in measured if m.said], tuple(found[0].scores.keys() - by_tasks[0].scores.keys())
+    names = tuple(name for name in found[0].scores if name not in by_tasks[0].scores)
+    return found + [m for m in measured if m.said], names

@@ -154,9 +154,9 @@ def _row(
     detection = episodes.detection(parts)
     for name in ("all", "within", *CONDITIONS):
         row |= columns_of(name, detection.get(name))
-    each = [episodes.detection([curves])["all"].value for curves in parts]
+    each = [{name: found.value for name, found in episodes.detection([curves]).items()} for curves in parts]
     first = [float(np.median([curves[m.episode_id][0] for m in episodes.metas if m.nominal])) for curves in parts]
-    return row | {"ensembles": len(parts), "all_of_each": each, "median_first_score_undisturbed": first}
+    return row | {"ensembles": len(parts), "of_each": each, "median_first_score_undisturbed": first}
 
 
 def parameters(way: Way) -> int:

@@ -32,7 +32,9 @@ class Body:
 
     def inputs(self, observation: Observation) -> dict[str, Array]:
         """An observation as the encoders take it, with the policy's own last gripper command."""
-        gripper = initial_gripper(observation) if self._gripper is None else self._gripper
+        gripper = self._gripper
+        if gripper is None:
+            gripper = initial_gripper(observation, self._manifest.open_width)
         images = {name: policy_image(observation.images[name])[None] for name in CAMERAS}
         return images | {"proprio": proprioception(observation, gripper)[None], "text": self._text}
 

@@ -1,4 +1,4 @@
-"""The executable ``teleop_node``."""
+"""The executable ``scripted_teleop_node``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def _make(node: Node) -> Turning:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the executable ``teleop_node``."""
-    return run("teleop_node", _make, arguments)
+    """Entry point of the executable ``scripted_teleop_node``."""
+    return run("scripted_teleop_node", _make, arguments)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,23 @@ from numpy.typing import NDArray
 from vla_monitor.msg import SimState
 
 from sim_node.objects import Thing
+from sim_node.robots import robot_of
 from sim_node.scene import Scene
-from sim_node.tasks import Task, task_of
+from sim_node.tasks import FRANKA, Task, task_of
 from vla_uq.errors import InputError
 
 Vector = NDArray[np.float64]
 
 
 class Mirror:
-    """What a person would see: the scene as it was measured last."""
+    """What a person would see: the scene as it was measured last.
 
-    def __init__(self) -> None:
+    :param robot: the arm on the table.
+    :raises InputError: when there is no such robot.
+    """
+
+    def __init__(self, robot: str = FRANKA) -> None:
+        self._robot = robot_of(robot)
         self._scenes: dict[tuple[tuple[Thing, ...], bool], Scene] = {}
         self.scene: Scene
         self.task: Task
@@ -30,9 +36,11 @@ class Mirror:
 
         :raises InputError: on an unknown task, or a state that is not one of its scene.
         """
-        self.task = task_of(state.task)
+        self.task = task_of(state.task, self._robot.name)
         key = (self.task.things, self.task.cabinet)
-        self.scene = self._scenes[key] if key in self._scenes else self._scenes.setdefault(key, Scene(*key))
+        if key not in self._scenes:
+            self._scenes[key] = Scene(*key, self._robot)
+        self.scene = self._scenes[key]
         data = self.scene.data
         for name, mine in (("qpos", data.qpos), ("qvel", data.qvel)):
             theirs = np.asarray(getattr(state, name), float)
@@ -42,7 +50,7 @@ class Mirror:
                     where=f"sim_state.{name}",
                     expected=f"{mine.shape} finite",
                     found=theirs.shape,
-                    remedy="run sim_node and teleop_node from the same version",
+                    remedy="run sim_node and scripted_teleop_node from the same version",
                 )
             mine[:] = theirs
         self.scene.opening = state.gripper_command

@@ -1,4 +1,4 @@
-"""The node ``teleop_node``: publishes what a human's device would, under the supervisor's name (contracts.md §8)."""
+"""The node ``scripted_teleop_node``: publishes what a human's device would (contracts.md §8)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from vla_monitor.msg import SimState, SupervisorState
 
 from sim_node import messages
+from sim_node.tasks import FRANKA
 from sim_node.teleop.mirror import Mirror
 from sim_node.teleop.operator import Handling, Operator, Wish
 from vla_uq.errors import InputError
@@ -38,7 +39,8 @@ class TeleopNode:
             floating_point_range=[FloatingPointRange(from_value=0.0, to_value=60.0)],
         )
         self._operator = Operator(node.declare_parameter("reaction_delay", 0.5, delay).value)
-        self._mirror = Mirror()
+        robot = ParameterDescriptor(description="arm on the table: franka or widowx, as sim_node's", read_only=True)
+        self._mirror = Mirror(node.declare_parameter("robot", FRANKA, robot).value)
         self._supervisor: SupervisorState | None = None
         self._active, self._seen_at, self._problem = False, time.monotonic(), ""
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

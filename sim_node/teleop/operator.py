@@ -19,8 +19,6 @@ from sim_node.expert import act, go, put_back
 from sim_node.teleop.mirror import Mirror
 
 Vector = NDArray[np.float64]
-ABOVE = np.array([-0.10, 0.0, 0.25])
-"""Grip point (m) at which a restored scene is handed back: near home, clear of everything."""
 SPEED = 0.6
 """Of the expert's: nobody moves a teleop device at full tilt."""
 SETTLE = 0.4
@@ -155,7 +153,7 @@ class Operator:
         if mirror.home_xy.size and thing is not None and not mirror.success and self._handed_back != episode:
             action = put_back(scene, thing, mirror.home_xy)
             if action is None:
-                action = go(scene, ABOVE)
+                action = go(scene, scene.robot.above)  # there a restored scene is handed back
             if action is None:
                 self._restored = episode
             return action

@@ -53,6 +53,7 @@ class DeadmanNode(Node):
         watch = Watch(self.declare_parameter("timeout", 0.3, timeout).value)
         self._switch = open_switch(self, self._arm.profile, LATCHED)
         self._backstop = Backstop(watch, self._hold())
+        self._said = ""
         self._tripped = self.create_publisher(Bool, "~/tripped", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", 10)
         self.create_subscription(SupervisorState, "supervisor_node/state", self._on_state, LATCHED)
@@ -70,8 +71,11 @@ class DeadmanNode(Node):
         self._backstop.watch.saw(time.monotonic(), State(message.state))
 
     def _check(self) -> None:
-        if self._backstop.check(time.monotonic()):
-            self.get_logger().error(f"the supervisor fell silent while it moved {self._arm.profile.name}")
+        tripped = self._backstop.check(time.monotonic())
+        if self._backstop.watch.tripped and self._backstop.text != self._said:
+            self.get_logger().error(f"{self._arm.profile.name}: {self._backstop.text}")
+        self._said = self._backstop.text
+        if tripped:
             self._report()
 
     def _report(self) -> None:

@@ -142,6 +142,7 @@ def test_the_same_inference_is_scored_once_and_older_ones_are_refused(engine: Sc
     assert engine.score(trace(1)) is second
 
 
+@pytest.mark.faults(row=8, tier="U")
 def test_a_camera_that_freezes_while_the_arm_moves_is_an_alarm(engine: ScoringEngine, trace: Any) -> None:
     def seen(step: int, digests: tuple[int, int], x: float) -> Score:
         extra = {"image_digest": np.float32(digests), "position": np.float32([x, 0, 0])}
@@ -156,6 +157,7 @@ def test_a_camera_that_freezes_while_the_arm_moves_is_an_alarm(engine: ScoringEn
     assert math.isfinite(frozen.nonconformity)
     assert not frozen.passes
     assert frozen.why_not == "frozen camera: number 1 of 2"
+    assert frozen.frozen_camera and frozen.detectors["frozen_camera"] == (1.0, 0.0)
 
 
 def test_without_positions_equal_pictures_are_enough(engine: ScoringEngine, trace: Any) -> None:

@@ -153,3 +153,16 @@ def test_image_digest_survives_float32_and_tells_images_apart() -> None:
     assert len(set(digests.tolist())) == 200
     assert all(value == int(value) < 2**24 for value in digests.tolist())
     np.testing.assert_array_equal(image_digest({"a": images[0], "b": images[0].copy()})[0], digests[0])
+
+
+def test_a_finger_that_counts_the_other_way_is_taken_off() -> None:
+    """A WidowX's right finger mirrors the left: their distance is the difference."""
+    assembler = ObservationAssembler(CAMERAS, ("left", "-right"), 0.0, 0.3)
+    assembler.joint_state((1, 0), ("left", "right"), (0.03, -0.03), 0.0)
+    assembler.pose((1, 0), (0.0, 0.0, 0.2), IDENTITY, 0.0)
+    for camera in CAMERAS:
+        assembler.image(camera, (1, 0), BLACK, 0.0)
+    assembled = assembler.assemble("stack", 0.1)
+    assert assembled is not None and assembled.observation.width == pytest.approx(0.06)
+    with pytest.raises(InputError, match="right"):
+        assembler.joint_state((2, 0), ("left",), (0.03,), 0.0)

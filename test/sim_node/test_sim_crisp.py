@@ -101,3 +101,27 @@ def test_gripper_opening_is_clipped_and_reached(arm, wanted, width):
     assert arm.gripper([wanted])
     run(arm)
     assert arm.bed.scene.width == pytest.approx(width, abs=0.002)
+
+
+def test_hold_controller_holds_at_once_and_gives_back_without_a_jump(arm):
+    arm.target_pose(arm.bed.pose()[0] + [0.1, 0, 0], DOWN)
+    run(arm, 0.3)
+    at = arm.bed.joints()
+    arm.hold(True)
+    run(arm, 0.3)
+    held = arm.bed.joints()
+    assert np.abs(held - at).max() < 0.05
+    assert not arm.target_pose(arm.bed.pose()[0] + [0, 0.1, 0], DOWN) and not arm.target_joint([], at + 0.1)
+    assert arm.ignored["the hold controller is active"] == 2 and arm.gripper([0.0])
+    run(arm, 1.0)
+    assert np.abs(arm.bed.joints() - held).max() < 2e-3
+    arm.hold(False)
+    run(arm, 1.0)
+    assert np.abs(arm.bed.joints() - held).max() < 5e-3, "nothing moves before a new target"
+    assert arm.target_pose(arm.bed.pose()[0] + [0, 0.05, 0], DOWN)
+
+
+def test_a_reset_of_the_scene_ends_the_hold(arm):
+    arm.hold(True)
+    arm.reset(TASK, 1, "none")
+    assert not arm.held and arm.target_pose(arm.bed.pose()[0], DOWN)

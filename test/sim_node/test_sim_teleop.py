@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time  # noqa: E402
 from sim_node.bed import Bed  # noqa: E402
 from sim_node.messages import sim_state  # noqa: E402
 from sim_node.teleop.mirror import Mirror  # noqa: E402
-from sim_node.teleop.operator import ABOVE, RETRY, TRIES, Handling, Operator, Wish  # noqa: E402
+from sim_node.teleop.operator import RETRY, TRIES, Handling, Operator, Wish  # noqa: E402
 from vla_uq.errors import InputError  # noqa: E402
 
 State = messages.SupervisorState
@@ -100,7 +100,7 @@ def test_pushed_thing_is_put_back_and_the_policy_asked_to_go_on(bed, expert, tas
     assert names(supervisor) == ["TAKE", "GIVE", "RESUME"]
     assert supervisor.wishes[0][0] >= DELAY, "a person needs a moment"
     assert np.linalg.norm(bed.scene.place(thing)[:2] - bed.home_xy) < 0.02
-    assert np.linalg.norm(bed.pose()[0] - ABOVE) < 0.03 and bed.scene.width > 0.076
+    assert np.linalg.norm(bed.pose()[0] - bed.robot.above) < 0.03 and bed.scene.width > 0.076
     assert supervisor.farthest < 0.06
 
 

@@ -51,6 +51,14 @@ def test_seeds_are_consecutive_and_tasks_follow_the_registry() -> None:
         assert episode.task == tasks[(episode.seed - FIRST_SEED) % len(tasks)].instruction
 
 
+def test_the_widowx_plays_the_same_story_with_its_own_tasks() -> None:
+    from sim_node.tasks import tasks_of
+
+    franka, widowx = plan(), plan(robot="widowx")
+    assert [(p.scenario, p.seed) for p in widowx] == [(p.scenario, p.seed) for p in franka]
+    assert {p.task for p in widowx} <= set(tasks_of("widowx"))
+
+
 def test_summary_has_the_promised_keys_and_is_json() -> None:
     content = summary(OUTCOMES, {"violations": []}, {"python": "3"}, 5)
     assert set(content) == {"episodes", "audit", "versions", "seed"}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from vla_policy.manifest import FILE, Manifest
+from vla_policy.manifest import FILE, OPEN_WIDTH, Manifest
 from vla_uq.errors import InputError
 
 torch = pytest.importorskip("torch")
 from vla_policy.export import export  # noqa: E402 - needs torch
 from vla_policy.nets import ACTION, HORIZON, Member  # noqa: E402
-from vla_policy.training import Recipe, load, restore, save, train  # noqa: E402
+from vla_policy.training import Recipe, load, open_width_of, restore, save, train  # noqa: E402
 
 
 def test_chunks_start_at_frames_and_end_at_rest(demonstrations: Path) -> None:
@@ -50,6 +50,15 @@ def test_the_manifest_names_every_file_and_the_fingerprint_is_theirs(exported: P
     assert set(manifest.files) == {"encoder_0.onnx", "velocity_0.onnx"}
     assert manifest == Manifest.load(exported) and len(manifest.fingerprint) == 16
     assert manifest.fingerprint != replace(manifest, execute_steps=8).fingerprint
+
+
+def test_a_robots_open_width_counts_only_where_it_is_another(exported: Path, demonstrations: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.open_width == OPEN_WIDTH == open_width_of([demonstrations])
+    content = json.loads((exported / FILE).read_text())
+    del content["open_width"]  # as in manifests that were written before
+    assert type(manifest)(**content).fingerprint == manifest.fingerprint
+    assert replace(manifest, open_width=0.06).fingerprint != manifest.fingerprint
 
 
 def test_a_changed_graph_is_refused_by_name(exported: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from vla_cli.bag.topics import TOPICS, Offer, Topic
+from vla_cli.bag.topics import OF_ROBOT, TOPICS, Offer, Topic
 from vla_cli.bag.writer import COMPRESSED, BagWriter, compress
 from vla_uq.errors import InputError
 
@@ -46,9 +46,11 @@ class Recorder(Node):
             raise InputError("no folder for the bag", where="recorder: parameter bag", remedy="set it")
         text = "record the cameras and the overlay too"
         pictures = self.declare_parameter("pictures", True, ParameterDescriptor(description=text, read_only=True)).value
+        text = "record this robot's own topics too; empty: those of all robots alone"
+        robot = self.declare_parameter("robot", "", ParameterDescriptor(description=text, read_only=True)).value
         self._bag = BagWriter(Path(folder))
         self._followed: list[tuple[Any, Write]] = []
-        for topic in TOPICS:
+        for topic in (*TOPICS, *OF_ROBOT.get(robot, ())):
             if pictures or not topic.image:
                 self._follow(topic)
 

@@ -54,3 +54,13 @@ TOPICS = (
     Topic("wrist/image_raw", "sensor_msgs/msg/Image", Offer.SENSOR, image=10.0),
     Topic("monitor_node/overlay", "sensor_msgs/msg/Image", Offer.SENSOR, image=10.0),
 )
+"""On every robot, those of a Franka under CRISP among them."""
+XS = "interbotix_xs_msgs/msg/"
+OF_ROBOT: dict[str, tuple[Topic, ...]] = {
+    "widowx": (
+        Topic("wx250s/commands/joint_group", XS + "JointGroupCommand"),
+        Topic("wx250s/commands/joint_single", XS + "JointSingleCommand"),
+        Topic("wx250s/joint_states", "sensor_msgs/msg/JointState"),
+    )
+}
+"""What some robots have beside."""

@@ -23,16 +23,18 @@ from std_srvs.srv import Trigger
 from vla_monitor.msg import FailureScore, SimState, SupervisorState
 from vla_monitor.srv import EndEpisode, ResetScene, StartEpisode
 
+from vla_cli.robots import FRANKA, ROBOTS, Robot
 from vla_uq.contracts import Score
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-ARM_JOINTS = 7
 CALL_TIMEOUT = 10.0
 RETRY = 2.0
 RECOVERY = 10.0
+HELD = {"hardware", "adapter"}
+"""Guards that fail while the hold controller has the arm."""
 DISCOVERY = 3.0
 """Seconds until every process, the recorder too, hears a new publisher (measured: up to 2.6 s)."""
 
@@ -61,7 +63,8 @@ class Seen:
 class Director:
     """A node that plays the operator; everything happens in the caller's thread, inside :meth:`wait`."""
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self, domain: int, robot: Robot = ROBOTS[FRANKA]) -> None:
+        self._arm_joints = robot.joints
         self._context = rclpy.Context()
         # Ctrl-C stays Python's: it must unwind through the caller, who ends the other processes.
         rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
@@ -77,7 +80,7 @@ class Director:
         subscribe(FailureScore, "monitor_node/score", self._on_score, 10)
         subscribe(SimState, "sim_node/sim_state", lambda m: setattr(self.seen, "sim", m), qos_profile_sensor_data)
         subscribe(Bool, "deadman_node/tripped", lambda m: setattr(self.seen, "tripped", m.data), LATCHED)
-        subscribe(JointState, "joint_states", self._on_joints, qos_profile_sensor_data)
+        subscribe(JointState, robot.joint_states, self._on_joints, qos_profile_sensor_data)
 
     # -- watching --------------------------------------------------------------------------------------------------
     def _on_state(self, message: Any) -> None:
@@ -88,7 +91,7 @@ class Director:
             self.seen.states.append(int(message.state))
 
     def _on_joints(self, message: Any) -> None:
-        self.seen.joints.append((time.monotonic(), np.asarray(message.position[:ARM_JOINTS], np.float64)))
+        self.seen.joints.append((time.monotonic(), np.asarray(message.position[: self._arm_joints], np.float64)))
 
     def _on_score(self, message: Any) -> None:
         score = Score.from_message(message)
@@ -129,12 +132,24 @@ class Director:
         self.wait(lambda: self.state in states, timeout, f"the supervisor to be {names}")
 
     def wait_ready(self, timeout: float) -> None:
-        """Spin until an episode could be started: the supervisor is idle and no guard fails."""
+        """Spin until an episode could be started: the supervisor is idle and no guard fails.
+
+        Where an escalation or the deadman switched to the hold controller, the arm is given back on the way.
+        """
 
         def ready() -> bool:
             return self.state == SupervisorState.IDLE and not self.seen.state.failing_guards
 
-        self.wait(ready, timeout, "the supervisor to be ready")
+        deadline = time.monotonic() + timeout
+        while not self.watch(ready, RETRY):
+            if time.monotonic() > deadline:
+                raise DemoError(f"waited {timeout:g} s for the supervisor to be ready{self._because()}")
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Give the arm back to its own controller, where the hold controller has it."""
+        if self.seen.state is not None and HELD & set(self.seen.state.failing_guards):
+            self.call(Trigger, "supervisor_node/recover_robot", Trigger.Request())
 
     def _because(self) -> str:
         message = self.seen.state
@@ -208,6 +223,7 @@ class Director:
         """
         deadline = time.monotonic() + RECOVERY
         while self.state == SupervisorState.FAULT:
+            self._give_back()
             response = self.call(Trigger, "supervisor_node/reset", Trigger.Request())
             if not response.success and time.monotonic() > deadline:
                 raise DemoError(f"the fault stays: {response.message}")

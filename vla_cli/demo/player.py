@@ -154,7 +154,7 @@ class Player:
         director.wait_ready(READY)
         director.set_parameter("supervisor_node", "mode", mode)
         director.set_parameter("policy_node", "seed", planned.seed)
-        director.set_parameter("teleop_node", "auto", operator)
+        director.set_parameter("scripted_teleop_node", "auto", operator)
         scene = director.reset_scene(planned.task, planned.seed, planned.scenario.disturbance)
         self._horizon = scene.horizon * STEP
         director.seen.sim = None

@@ -10,14 +10,22 @@ from vla_cli.demo.player import Player
 from vla_cli.demo.results import Outcome
 from vla_cli.demo.scenarios import Planned
 from vla_cli.demo.system import running
+from vla_cli.robots import FRANKA
 
 
-def run(planned: Sequence[Planned], out: Path, policy: Path, bundle: Path, say: Callable[[str], None]) -> list[Outcome]:
+def run(
+    planned: Sequence[Planned],
+    out: Path,
+    policy: Path,
+    bundle: Path,
+    say: Callable[[str], None],
+    robot: str = FRANKA,
+) -> list[Outcome]:
     """Play the episodes and record them into ``out/bag``.
 
     :raises DemoError: when something does not happen in time, or a process ends by itself.
     """
-    with running(out, policy, bundle, say) as system:
+    with running(out, policy, bundle, say, robot=robot) as system:
         after = max(episode.seed for episode in planned) + 1
         player = Player(system.director, system.processes, count(after), say)
         outcomes = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vla_cli.episodes import NOMINAL, SEEDS
+from vla_cli.robots import FRANKA
 
 FIRST_SEED = SEEDS["demo"].first
 
@@ -47,7 +48,7 @@ class Planned:
     seed: int
 
 
-def plan(first_seed: int = FIRST_SEED) -> list[Planned]:
+def plan(first_seed: int = FIRST_SEED, robot: str = FRANKA) -> list[Planned]:
     """All episodes in order: the k-th one plays the k-th task of its disturbance (modulo their number).
 
     The kills begin again with the first seed: they are about what is killed, so they replay the nominal episodes.
@@ -57,7 +58,7 @@ def plan(first_seed: int = FIRST_SEED) -> list[Planned]:
     planned: list[Planned] = []
     kills = 0
     for scenario in SCENARIOS:
-        tasks = disturbance_of(scenario.disturbance).tasks()
+        tasks = disturbance_of(scenario.disturbance).tasks(robot)
         for _ in range(scenario.episodes):
             number = kills if scenario.kills else len(planned)
             kills += bool(scenario.kills)

@@ -11,6 +11,7 @@ from pathlib import Path
 from vla_cli.demo.director import DemoError, Director
 from vla_cli.demo.domain import private_domain
 from vla_cli.demo.processes import Processes
+from vla_cli.robots import FRANKA, robot_of
 from vla_uq.errors import InputError
 
 NODES = {
@@ -19,7 +20,7 @@ NODES = {
     "monitor_node": "monitor_node.node",
     "supervisor_node": "supervisor_node.node",
     "deadman_node": "supervisor_node.deadman.node",
-    "teleop_node": "sim_node.teleop.driver",
+    "scripted_teleop_node": "sim_node.teleop.driver",
 }
 """Process name to the module whose ``main`` it runs."""
 RECORDER = "recorder"
@@ -50,7 +51,7 @@ class System:
 
 @contextmanager
 def running(
-    out: Path, policy: Path, bundle: Path, say: Callable[[str], None], pictures: bool = True
+    out: Path, policy: Path, bundle: Path, say: Callable[[str], None], pictures: bool = True, robot: str = FRANKA
 ) -> Iterator[System]:
     """Start everything, wait until the supervisor is ready, and end everything on the way out.
 
@@ -60,20 +61,22 @@ def running(
     :param policy: weights folder of the policy.
     :param bundle: the monitor's bundle.
     :param pictures: record cameras and overlay; without, the monitor draws none, for nobody looks.
+    :param robot: that is simulated.
     :raises DemoError: when it does not become ready in time.
     :raises InputError: when a process refuses what it was given (no GL, a broken file).
     """
     with private_domain() as domain:
         # This process takes part in the same graph, and must be found as the others are.
         os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_DOMAIN_ID=str(domain))
-        with Processes(out / "logs", {}) as processes, Director(domain) as director:
+        with Processes(out / "logs", {}) as processes, Director(domain, robot_of(robot)) as director:
             given = {
-                RECORDER: [f"bag:={(out / 'bag').resolve()}", f"pictures:={str(pictures).lower()}"],
+                RECORDER: [f"bag:={(out / 'bag').resolve()}", f"pictures:={str(pictures).lower()}", f"robot:={robot}"],
                 "policy_node": [f"weights:={policy.resolve()}"],
                 "monitor_node": [f"bundle:={bundle.resolve()}"],
             }
             for name, module in {RECORDER: "vla_cli.bag.node", **NODES}.items():
                 rules = [word for rule in given.get(name, ()) for word in ("-p", rule)]
+                rules += robot_of(robot).arguments.get(name, ())
                 processes.start(name, module, ["--ros-args", *rules] if rules else [])
             director.check = lambda: _all_alive(processes)
             say(f"{len(NODES) + 1} processes on ROS domain {domain}, logs in {out / 'logs'}")

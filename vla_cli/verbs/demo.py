@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_cli.console import Console, Report
+from vla_cli.robots import FRANKA, ROBOTS
 from vla_cli.surroundings import require, versions
 from vla_uq.errors import InputError
 
@@ -25,7 +26,8 @@ OURS = ("summary.json", "timeline.png", "overlay.mp4", "report.html", "bag", "lo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to write, what to show, and from which seed on."""
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default: out/demo")
+    parser.add_argument("--robot", choices=tuple(ROBOTS), default=FRANKA, help=f"default: {FRANKA}")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/demo, or out/demo_<robot>")
     parser.add_argument("--policy", type=Path, metavar="DIR", help="exported policy (default: the shipped one)")
     parser.add_argument("--bundle", type=Path, metavar="FILE", help="the monitor's bundle (default: the shipped one)")
     parser.add_argument("--seed", type=int, metavar="N", help="first of the consecutive seeds (default: the demo's)")
@@ -39,10 +41,12 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     from vla_cli.demo.scenarios import FIRST_SEED, plan
     from vla_cli.shipped import bundle_file, check_pair, policy_folder
 
-    policy, bundle = policy_folder(args.policy), bundle_file(args.bundle)
+    robot = args.robot
+    policy, bundle = policy_folder(args.policy, robot), bundle_file(args.bundle, robot)
     check_pair(policy, bundle)
     seed = FIRST_SEED if args.seed is None else args.seed
-    clear(args.out)
+    out: Path = args.out or Path("out") / ("demo" if robot == FRANKA else f"demo_{robot}")
+    clear(out)
     started = time.monotonic()
 
     def say(line: str) -> None:
@@ -50,11 +54,11 @@ def run(args: argparse.Namespace, console: Console) -> Report:
 
     try:
         with _interruptible():
-            outcomes = play(plan(seed), args.out, policy, bundle, say)
+            outcomes = play(plan(seed, robot), out, policy, bundle, say, robot)
     except DemoError as error:
         return Report(f"The demo did not run through: {error}", data={"error": str(error)}, exit_code=1)
     say("writing the report")
-    return write(outcomes, args.out, seed, f"{time.monotonic() - started:.0f} s of demo")
+    return write(outcomes, out, seed, f"{time.monotonic() - started:.0f} s of demo")
 
 
 def clear(folder: Path) -> None:

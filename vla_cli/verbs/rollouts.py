@@ -11,6 +11,7 @@ from typing import Any
 from vla_cli.console import Console, Report
 from vla_cli.episodes import NOMINAL, SEEDS, Episode, episodes, seeds_for
 from vla_cli.parallel import run_jobs
+from vla_cli.robots import FRANKA, ROBOTS
 from vla_cli.shipped import policy_folder
 from vla_cli.surroundings import require
 
@@ -20,6 +21,7 @@ SUITE = "tabletop"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which episodes, of which policy, into which folder."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the rollout store to fill")
+    parser.add_argument("--robot", choices=tuple(ROBOTS), default=FRANKA, help=f"default: {FRANKA}")
     parser.add_argument("--policy", type=Path, metavar="DIR", help="exported policy (default: the shipped one)")
     parser.add_argument(
         "--disturbances", default=NOMINAL, metavar="A,B", help=f"see `vla-monitor tasks` (default: {NOMINAL})"
@@ -51,6 +53,7 @@ class Job:
     policy: Path
     store: Path
     options: Mapping[str, Any]
+    robot: str = FRANKA
 
 
 def run(args: argparse.Namespace, console: Console) -> Report:
@@ -58,11 +61,12 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     require("sim", "policy")
     from vla_uq.rollouts.store import RolloutStore
 
-    wanted = episodes(_split(args.disturbances), seeds_for(args.purpose, args.episodes), _split(args.tasks))
-    store, policy = RolloutStore(args.out), policy_folder(args.policy)
+    seeds = seeds_for(args.purpose, args.episodes)
+    wanted = episodes(_split(args.disturbances), seeds, _split(args.tasks), robot=args.robot)
+    store, policy = RolloutStore(args.out), policy_folder(args.policy, args.robot)
     asked = {"draws": (args.draws, 1), "last_layer": (args.last_layer, False)}
     options = {name: value for name, (value, usual) in asked.items() if value != usual}
-    missing = [Job(episode, policy, args.out, options) for episode in wanted if episode.id not in store]
+    missing = [Job(episode, policy, args.out, options, args.robot) for episode in wanted if episode.id not in store]
     if len(missing) < len(wanted):
         console.say(f"{len(wanted) - len(missing)} of {len(wanted)} rollouts are there already")
     with console.progress("rollouts", len(missing)) as advance:
@@ -73,11 +77,11 @@ def run(args: argparse.Namespace, console: Console) -> Report:
 
 def make(job: Job) -> bool:
     """Play one episode and write it; runs in a process of its own."""
-    from sim_node.tasks import TASKS
+    from sim_node.tasks import tasks_of
     from vla_cli.chain import open_chain
     from vla_uq.rollouts.store import Rollout, RolloutMeta, RolloutStore
 
-    episode, chain = job.episode, open_chain(job.policy, **job.options)
+    episode, chain = job.episode, open_chain(job.policy, robot=job.robot, **job.options)
     record, policy = chain.run(episode), chain.backend.info
     meta = RolloutMeta(
         episode_id=episode.id,
@@ -91,7 +95,7 @@ def make(job: Job) -> bool:
         mode=episode.mode,
         execute_steps=policy.execute_steps,
         step_duration=policy.step_duration,
-        extra={"horizon": record.horizon, "suite": SUITE, "task_id": list(TASKS).index(episode.task)},
+        extra={"horizon": record.horizon, "suite": SUITE, "task_id": list(tasks_of(job.robot)).index(episode.task)},
     )
     RolloutStore(job.store).add(Rollout(meta, record.tensors))
     return record.success

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> Report:
     """Train what is not there yet, then export all."""
-    paths = sorted(args.demonstrations.glob("*.safetensors"))
+    paths = _demonstrations(args)
     if not paths:
         raise InputError(
             "no demonstrations", where=str(args.demonstrations), remedy="make them with: vla-monitor collect"
@@ -73,6 +73,10 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     )
 
 
+def _demonstrations(args: argparse.Namespace) -> list[Path]:
+    return sorted(args.demonstrations.glob("*.safetensors"))
+
+
 def _check_head(args: argparse.Namespace) -> None:
     """:raises InputError: when an option does not go with the head, or the encoder is missing."""
     if args.head == "flow":
@@ -94,14 +98,15 @@ def _check_head(args: argparse.Namespace) -> None:
 
 def _flow(args: argparse.Namespace, data: Mapping[str, Tensor], training: dict[str, Any], console: Console) -> Manifest:
     from vla_policy.export import export
-    from vla_policy.training import Recipe
+    from vla_policy.training import Recipe, open_width_of
 
     recipe = Recipe() if args.iterations is None else replace(Recipe(), iterations=args.iterations)
     folder = args.out / "members"
     folder.mkdir(parents=True, exist_ok=True)
     seeds: Sequence[int] = range(args.seed, args.seed + (args.members or MEMBERS))
     members = [_member(data, seed, recipe, folder / f"member_{seed}.safetensors", console) for seed in seeds]
-    return export(members, args.out, {"seeds": list(seeds), "recipe": asdict(recipe), **training})
+    training = {"seeds": list(seeds), "recipe": asdict(recipe), **training}
+    return export(members, args.out, training, open_width_of(_demonstrations(args)))
 
 
 def _member(data: Mapping[str, Tensor], seed: int, recipe: Recipe, path: Path, console: Console) -> Member:

@@ -1,0 +1,1 @@
+"""The Franka as its driver shows it."""
