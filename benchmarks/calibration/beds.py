@@ -48,7 +48,7 @@ def tabletop(options: Options, console: Console) -> Setting:
         first=Training(2000), tuning=Training(600, batch=128, rate=3e-4),
     ), 40, 5500, 3  # fmt: skip
     if options.quick:
-        demonstrations, iterations, pairs = 16, 600, 2
+        demonstrations, iterations, pairs = 16, 0, 2
         few = tuple(dict.fromkeys((*FIRST_TASKS, *texts)))[:10]
         plan = replace(plan, tasks=few, rounds=1, pretraining=16, episodes=4, spoken=FIRST_TASKS[:2])
     used = [task for task in tasks if task.instruction in plan.tasks]

@@ -155,8 +155,7 @@ def _row(
     for name in ("all", "within", *CONDITIONS):
         row |= columns_of(name, detection.get(name))
     each = [{name: found.value for name, found in episodes.detection([curves]).items()} for curves in parts]
-    first = [float(np.median([curves[m.episode_id][0] for m in episodes.metas if m.nominal])) for curves in parts]
-    return row | {"ensembles": len(parts), "of_each": each, "median_first_score_undisturbed": first}
+    return row | {"ensembles": len(parts), "of_each": each, "median_score": episodes.levels(parts)}
 
 
 def parameters(way: Way) -> int:
@@ -196,5 +195,6 @@ def _notes(episodes: Episodes, acting: Mapping[str, Sequence[bool]], times: Mapp
         "Detection: ROC-AUC of failure by the highest running mean, episodes read up to the shortest undisturbed one "
         "of their task (95 % bootstrap over episodes); within: pairs of the same task and condition; lead_on_own: all "
         "minus that of own_encoders, on the same draws.",
-        "Rows with several equivalent ensembles (shared_encoder_2: each of three heads with head 0) give their mean.",
+        "Rows with several equivalent ensembles (shared_encoder_2: each of three heads with head 0) give their mean. "
+        "In the JSON: each of them (of_each), and the median score of each condition's successes and failures.",
     ]

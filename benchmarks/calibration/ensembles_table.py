@@ -64,6 +64,16 @@ class Episodes:
                 found[name] = interval([self.scored(curves, name) for curves in parts], roc_auc)
         return found
 
+    def levels(self, parts: Sequence[Curves]) -> dict[str, dict[str, float]]:
+        """Median of the highest running mean of each condition's successes and failures, over all ensembles."""
+        found = {}
+        for name in self.counts():
+            scored = [self.scored(curves, name) for curves in parts]
+            scores, failed = (np.concatenate([getattr(s, field) for s in scored]) for field in ("scores", "failed"))
+            sides = {"success": scores[~failed], "failure": scores[failed]}
+            found[name] = {side: float(np.median(values)) for side, values in sides.items() if len(values)}
+        return found
+
     def lead(self, parts: Sequence[Curves], others: Sequence[Curves]) -> Interval:
         """How much more area ``parts`` have than ``others`` on the same episodes, pooled."""
         first, second = ([self.scored(curves) for curves in side] for side in (parts, others))

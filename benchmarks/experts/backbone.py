@@ -22,9 +22,22 @@ def train(paths: Sequence[Path], out: Path, schedule: Schedule, seed: int, progr
     data = load(paths)
     net = Encoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     encoder: Encoder = optimise(net, lambda: _losses(net, data, schedule), schedule, progress)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, out)
+    _write(encoder, out)
     return encoder
+
+
+def take_shipped(out: Path) -> None:
+    """Write the encoder of the shipped policy's acting member instead: for a look, for it has seen actions."""
+    import onnx
+
+    from vla_cli.shipped import policy_folder
+
+    graph = onnx.load(policy_folder(None) / "encoder_0.onnx").graph
+    weights = {one.name: torch.from_numpy(onnx.numpy_helper.to_array(one).copy()) for one in graph.initializer}
+    encoder = Encoder()
+    own = encoder.state_dict()
+    encoder.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
+    _write(encoder, out)
 
 
 def restore(path: Path) -> Encoder:
@@ -32,6 +45,13 @@ def restore(path: Path) -> Encoder:
     encoder = Encoder()
     encoder.load_state_dict(load_file(path))
     return encoder.eval()
+
+
+def _write(encoder: Encoder, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".part")
+    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, partial)
+    partial.replace(out)
 
 
 def _losses(net: Encoder, data: Mapping[str, Tensor], schedule: Schedule) -> dict[str, Tensor]:

@@ -35,14 +35,16 @@ def open_workshop(folder: Path, tasks: Sequence[Task], count: int, iterations: i
 
     Everything is kept below ``folder``, by what it depends on: a second call reads it.
 
-    :param iterations: of the backbone's training.
+    :param iterations: of the backbone's training; 0 takes the shipped policy's encoder as it is.
     """
     raw = folder / f"demonstrations_{count}"
     with console.progress("demonstrations", len(tasks)) as advance:
         files = collect(tasks, count, raw, 2, lambda path: advance(1, path.stem))
     names = hashlib.sha256(" ".join(sorted(file.stem for file in files)).encode()).hexdigest()[:8]
     weights = folder / f"backbone_{count}_{names}_{iterations}.safetensors"
-    if not weights.exists():
+    if not weights.exists() and not iterations:
+        backbone.take_shipped(weights)
+    elif not weights.exists():
         with console.progress("backbone", iterations) as advance:
             backbone.train(files, weights, Schedule(iterations=iterations), 0, lambda step, losses: advance(100))
     with console.progress("contexts", len(files)) as advance:

@@ -46,7 +46,7 @@ def run(options: Options, console: Console) -> Result:
     plan = Plan(FIRST_TASKS, WANTED, rounds=8)
     demonstrations, iterations, names, seeds = 40, 5500, tuple(STRATEGIES), SEEDS
     if options.quick:
-        demonstrations, iterations, names, seeds = 16, 600, QUICK, QUICK_SEEDS
+        demonstrations, iterations, names, seeds = 16, 0, QUICK, QUICK_SEEDS
         plan = replace(plan, wanted=WANTED[1:6], rounds=4, pretraining=16, offered=16, first=Training(1000))
     # All tasks of one part in the full size, so that the backbone is the one of `benchmarks.calibration`.
     tasks = [task for task in TASKS.values() if task.split != "two_part"]

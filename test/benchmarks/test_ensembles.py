@@ -179,6 +179,8 @@ def test_rows_on_scores_that_know_everything_and_nothing(monkeypatch: pytest.Mon
     assert all(one.value == one.low == one.high == 1.0 for one in found.values())
     assert episodes.calibration([curves], 0).value == pytest.approx(1.0)
     assert episodes.within_conditions([curves]) == {"outside": pytest.approx(1.0)}
+    levels = episodes.levels([curves])
+    assert levels["none"] == {"success": 0.0} and levels["push"] == {"success": 0.0, "failure": 1.0}
     flat = {name: np.ones(len(curve)) for name, curve in curves.items()}
     assert episodes.detection([flat])["all"].value == 0.5
     lead = episodes.lead([flat], [curves])

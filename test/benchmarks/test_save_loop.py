@@ -6,16 +6,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.experts import backbone
 from benchmarks.experts.contexts import Demonstrations
 from benchmarks.experts.heads import Heads, Training
 from benchmarks.experts.workshop import Workshop
 from benchmarks.save import table
 from benchmarks.save.loop import Plan, RoundResult, Run, rounds_of
 from benchmarks.save.strategies import STRATEGIES
+from vla_cli.shipped import policy_folder
 from vla_policy.nets import ACTION, CONTEXT, HORIZON, Encoder
 
 KNOWN, WANTED = "open the front drawer", "close the front drawer"
@@ -78,3 +81,15 @@ def test_savings_are_counted_as_the_paper_counts_them() -> None:
 def test_curves_are_by_seed_and_round() -> None:
     made = [RoundResult("a", seed, i, {"x": (seed + i) / 10}, [], {}) for seed in (1, 0) for i in range(3)]
     assert table.curves(made)["a"].tolist() == [[0.0, 0.1, 0.2], [0.1, 0.2, 0.3]]
+
+
+def test_the_shipped_encoder_as_a_backbone_is_the_shipped_encoder(tmp_path: Path) -> None:
+    session = onnxruntime.InferenceSession(policy_folder(None) / "encoder_0.onnx", providers=["CPUExecutionProvider"])
+    backbone.take_shipped(tmp_path / "backbone.safetensors")
+    draw = torch.Generator().manual_seed(0)
+    shapes = {one.name: [n if isinstance(n, int) else 2 for n in one.shape] for one in session.get_inputs()}
+    given = {name: torch.rand(shape, generator=draw) for name, shape in shapes.items()}
+    (expected,) = session.run(None, {name: value.numpy() for name, value in given.items()})
+    with torch.no_grad():
+        found = backbone.restore(tmp_path / "backbone.safetensors")(**given)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
