@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def run(options: Options, console: Console) -> Result:
     with console.progress("measurements", sum(study.steps for study in studies)) as advance:
         measured = [one for study in studies for one in study.run(advance)]
     measured, controls = with_controls(measured, plan)
-    rows = [row(score, measured, plan.rounds) for score in (*SCORED, *controls)]
+    rows = [row(score, measured, plan) for score in (*SCORED, *controls)]
     columns = [column for column in COLUMNS if plan.spoken or not column.startswith("words")]
     success = [float(np.mean(list(m.success.values()))) for m in measured if not m.said]
     headline = {line["score"]: float(line["spearman"]) for line in rows}
@@ -71,41 +72,58 @@ def notes(measured: Sequence[Measured], plan: Plan) -> list[str]:
     return found
 
 
-def row(name: str, measured: Sequence[Measured], rounds: int) -> dict[str, Any]:
-    """One score: mean over rounds, then mean and (population) standard deviation over pairs, as in the paper."""
+def row(name: str, measured: Sequence[Measured], plan: Plan) -> dict[str, Any]:
+    """One score: mean over rounds, then mean and (population) standard deviation over pairs, as in the paper.
+
+    Without a column: Spearman after the pretraining and each round (``by_round``), over the tasks of the pretraining
+    alone (``known``), and over the ``others``.
+    """
     from scipy.stats import pearsonr, spearmanr
 
+    def ranks(u: Sequence[float], s: Sequence[float]) -> float:
+        return -float(spearmanr(u, s).statistic)
+
+    def mean_over(tasks: Sequence[str], indices: Sequence[int]) -> float:
+        kept = [m for m in by_tasks if m.index in indices]
+        parts = [replace(m, success={task: m.success[task] for task in tasks}) for m in kept]
+        return _mean(_over_pairs(parts, name, ranks))
+
     by_tasks = [m for m in measured if not m.said]
-    spearman = _over_pairs(by_tasks, name, lambda u, s: -float(spearmanr(u, s).statistic))
+    every = range(plan.rounds + 1)
+    spearman = _over_pairs(by_tasks, name, ranks)
     pearson = _over_pairs(by_tasks, name, lambda u, s: -float(pearsonr(u, s).statistic))
-    words = _over_pairs(
-        [m for m in measured if m.said and name in m.scores], name, lambda u, s: -float(spearmanr(u, s).statistic)
-    )
+    words = _over_pairs([m for m in measured if m.said and name in m.scores], name, ranks)
     return {
         "score": name,
         "pairs": len(spearman),
-        "rounds": rounds + 1,
-        "tasks": len(by_tasks[0].success),
+        "rounds": len(every),
+        "tasks": len(plan.tasks),
         "spearman": np.mean(spearman),
         "spearman_std": np.std(spearman),
         "pearson": np.mean(pearson),
         "pearson_std": np.std(pearson),
-        "words": np.mean(words) if words else float("nan"),
+        "words": _mean(words),
         "words_std": np.std(words) if words else float("nan"),
+        "by_round": [mean_over(plan.tasks, [index]) for index in every],
+        "known": mean_over(plan.known, every),
+        "others": mean_over(plan.others, every),
     }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def _over_pairs(
     measured: Sequence[Measured], name: str, correlate: Callable[[Sequence[float], Sequence[float]], float]
 ) -> list[float]:
-    """Correlation of a pair, mean over its measurements; those in which success does not vary say nothing."""
+    """Correlation of a pair, mean over its measurements; those in which success or score do not vary say nothing."""
     found: dict[int, list[float]] = {}
     for m in measured:
-        success: Mapping[str, float] = m.success
-        if len(set(success.values())) > 1:
-            labels = sorted(success)
-            value = correlate([m.scores[name][x] for x in labels], [success[x] for x in labels])
-            found.setdefault(m.pair, []).append(value)
+        labels = sorted(m.success)
+        scores, success = [m.scores[name][x] for x in labels], [m.success[x] for x in labels]
+        if len(set(scores)) > 1 and len(set(success)) > 1:
+            found.setdefault(m.pair, []).append(correlate(scores, success))
     return [float(np.mean(values)) for values in found.values()]
 
 

@@ -154,10 +154,24 @@ def test_a_row_is_the_mean_over_rounds_of_pairs_that_vary() -> None:
     agrees = {task: 1 - value for task, value in success.items()}
     same = dict.fromkeys(TASKS, 1.0)
     measured = [measurement(0, success, agrees), measurement(1, success, success), measurement(1, same, agrees)]
-    found = row("vfd", measured, 0)
+    found = row("vfd", measured, PLAN)
     assert (found["pairs"], found["tasks"]) == (2, 4)
     assert (found["spearman"], found["spearman_std"]) == pytest.approx((0.0, 1.0))
     assert (found["pearson"], found["pearson_std"]) == pytest.approx((0.0, 1.0))
+    assert found["rounds"] == 2 and np.isnan(found["by_round"][1])
+
+
+def test_a_row_tells_rounds_and_halves_of_the_tasks_apart() -> None:
+    success = dict(zip(TASKS, (1.0, 0.8, 0.2, 0.0), strict=True))
+    known_right = dict(zip(TASKS, (0.0, 0.0, 1.0, -1.0), strict=True))  # of the others it has the order wrong
+    later = Measured(0, 1, success, {"vfd": {task: -value for task, value in success.items()}})
+    first = measurement(0, success, known_right)
+    assert row("vfd", [first], PLAN)["known"] == pytest.approx(1.0)
+    assert row("vfd", [first], PLAN)["others"] == pytest.approx(-1.0)
+    both = row("vfd", [first, later], PLAN)
+    assert (both["known"], both["others"]) == pytest.approx((1.0, 0.0))
+    assert both["by_round"][1] == pytest.approx(1.0)
+    assert both["spearman"] == pytest.approx(np.mean(both["by_round"]))
 
 
 def test_controls_have_no_row_over_paraphrases() -> None:
@@ -165,8 +179,8 @@ def test_controls_have_no_row_over_paraphrases() -> None:
     success = dict(zip(TASKS, (1.0, 0.8, 0.2, 0.0), strict=True))
     spoken = replace(measurement(0, {"lift": 1.0, "heave": 0.0}, {"lift": 0.0, "heave": 1.0}), said="lift")
     measured, (control,) = with_controls([measurement(0, success, success), spoken], PLAN)
-    assert np.isnan(row(control, measured, 0)["words"])
-    assert row("vfd", measured, 0)["words"] == pytest.approx(1.0)
+    assert np.isnan(row(control, measured, PLAN)["words"])
+    assert row("vfd", measured, PLAN)["words"] == pytest.approx(1.0)
 
 
 def test_notes_say_how_well_each_half_of_the_tasks_went() -> None:
