@@ -20,12 +20,13 @@ INTERFACES := $(shell find test/interfaces -type f -not -path '*/__pycache__/*')
 BUILT := CMakeLists.txt package.xml pyproject.toml setup.py $(wildcard cmake/* msg/* srv/* scripts/*)
 SHARED := $(shell find config launch rviz -type f -not -path '*/__pycache__/*')
 
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test drill lint bench lock clean
 
 help:
 	@echo "make setup   .venv with pinned versions, ROS 2 and the messages included"
 	@echo "make demo    play nominal, out-of-distribution and killed-process episodes on the simulated arm"
 	@echo "make test    run the tests (adds the development tools, torch among them)"
+	@echo "make drill   fault and contract tests with many processes; for a machine with nothing else to do"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   success and detection rates of the shipped policy and bundle, latencies"
 	@echo "make lock    write requirements/*.lock from what .venv holds"
@@ -39,6 +40,9 @@ demo: $(STAMPS)/share $(if $(filter widowx,$(ROBOT)),$(STAMPS)/interfaces)
 
 test: $(STAMPS)/share $(STAMPS)/dev $(STAMPS)/interfaces
 	@ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST $(RUN) -m pytest
+
+drill: $(STAMPS)/share $(STAMPS)/dev $(STAMPS)/interfaces
+	@ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST $(RUN) -m pytest -m drill
 
 lint: $(STAMPS)/dev
 	@$(RUN) -m ruff check .

@@ -17,7 +17,9 @@ from fault_rows import ROWS
 
 TIMES = ("alarm_to_rest_ms", "kill_to_rest_ms")
 OUT = Path("out") / "faults.json"
-NIGHTLY = "nightly"
+NIGHTLY, DRILL = "nightly", "drill"
+LEFT_OUT = {NIGHTLY: (NIGHTLY,), DRILL: (DRILL, "faults")}
+"""Marks of tests that run only when one of these words is in ``-m``."""
 TIERS = {
     "U": "pure, on a fake clock",
     "L": "real rclpy in one process, against doubles of the drivers",
@@ -151,14 +153,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marks known and begin to listen."""
     config.addinivalue_line("markers", "faults(row, tier): survives that fault (test/common/fault_rows.py)")
     config.addinivalue_line("markers", f"{NIGHTLY}: takes minutes; runs only when asked for by -m {NIGHTLY}")
+    config.addinivalue_line("markers", f"{DRILL}: many processes over DDS, minutes in all; -m {DRILL} or -m faults")
     config.pluginmanager.register(FaultTable(config.getoption("--faults-reference")), "fault-table")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is nightly, unless it is asked for."""
-    if NIGHTLY in config.option.markexpr:
-        return
-    nightly = [item for item in items if item.get_closest_marker(NIGHTLY)]
-    if nightly:
-        config.hook.pytest_deselected(items=nightly)
-        items[:] = [item for item in items if not item.get_closest_marker(NIGHTLY)]
+    """Leave out what takes long, unless it is asked for."""
+    asked = config.option.markexpr
+    late = [mark for mark, by in LEFT_OUT.items() if not any(word in asked for word in by)]
+    left = {item.nodeid for item in items if any(item.get_closest_marker(mark) for mark in late)}
+    if left:
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left])
+        items[:] = [item for item in items if item.nodeid not in left]

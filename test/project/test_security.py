@@ -100,6 +100,7 @@ def compare(ros: Any, node: str, allowed: Rights, of_class: bool = True) -> None
 
 
 @pytest.mark.ros
+@pytest.mark.drill
 @pytest.mark.parametrize("node", ["policy_node", "monitor_node"])
 def test_policy_and_monitor_have_what_they_may(ros: Any, spawn: Any, node: str) -> None:
     spawn(f"{node}.node")
@@ -109,6 +110,7 @@ def test_policy_and_monitor_have_what_they_may(ros: Any, spawn: Any, node: str) 
 
 
 @pytest.mark.ros
+@pytest.mark.drill
 @pytest.mark.parametrize("robot", PROFILES)
 def test_supervisor_and_deadman_have_what_they_may(ros: Any, spawn: Any, robot: str) -> None:
     missing = [name for name in PACKAGES.get(robot, ()) if importlib.util.find_spec(name) is None]
@@ -121,6 +123,7 @@ def test_supervisor_and_deadman_have_what_they_may(ros: Any, spawn: Any, robot: 
 
 
 @pytest.mark.ros
+@pytest.mark.drill
 @pytest.mark.parametrize("device", sorted(path.stem for path in (ROOT / "config" / "teleop").glob("*.yaml")))
 def test_every_device_lives_in_the_operators_enclave(ros: Any, spawn: Any, device: str) -> None:
     spawn("teleop_node.node", params={"map": device})
@@ -191,6 +194,7 @@ def test_no_policy_allows_what_drops_an_arm() -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.drill
 def test_the_wheels_cannot_enforce_a_policy(tmp_path: Path) -> None:
     """What the how-to says: with security asked for, a node of a Fast DDS without its plugins does not start."""
     enclave = tmp_path / "enclaves"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ros, pytest.mark.drill, pytest.mark.timeout(240)]
 
 SEED = 991_000
 LIMITS_MS = {"supervisor_node": 700.0, "monitor_node": 1200.0, "policy_node": 1200.0}

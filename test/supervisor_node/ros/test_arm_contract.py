@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from arm_bench import KINDS, ArmBench
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.drill]
 pytest.importorskip("pink", reason="inverse kinematics is not installed: pip install 'vla_monitor[ik]'")
 AUTONOMOUS = 2
 SLACK = 0.25

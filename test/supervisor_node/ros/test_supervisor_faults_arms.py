@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from arm_bench import KINDS, ArmBench
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ros, pytest.mark.drill, pytest.mark.timeout(180)]
 pytest.importorskip("pink", reason="inverse kinematics is not installed: pip install 'vla_monitor[ik]'")
 
 HOLD = {"hold_controller": "fr3_hold_controller"}

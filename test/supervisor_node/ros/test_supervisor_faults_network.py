@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ros, pytest.mark.drill, pytest.mark.timeout(240)]
 DRILLS = Path(__file__).parent / "drill_network.py"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.drill]
 LEASE = 0.2
 """Seconds, the supervisor's lease."""
 WIRE = 0.15
