@@ -68,12 +68,13 @@ class Sight:
         return False
 
     def _on_pose(self, topic: str, message: PoseStamped) -> None:
-        if not self._too_soon(topic):
+        pose = messages.pose(message)
+        if not (self._too_soon(topic) and pose.finite):  # what is broken is never passed over
             self._on_stamp(messages.seconds(message))
-            self._step(pose=messages.pose(message))
+            self._step(pose=pose)
 
     def _on_joints(self, topic: str, message: JointState) -> None:
-        if self._too_soon(topic):
+        if self._too_soon(topic) and np.isfinite(message.position).all():
             return
         joints = messages.joint_state(message)
         if len(self._arm.profile.sources.joint_states) > 1:

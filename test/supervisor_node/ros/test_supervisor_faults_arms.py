@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from arm_bench import KINDS, ArmBench
 pytestmark = [pytest.mark.ros, pytest.mark.drill, pytest.mark.timeout(180)]
 pytest.importorskip("pink", reason="inverse kinematics is not installed: pip install 'vla_monitor[ik]'")
 
-HOLD = {"hold_controller": "fr3_hold_controller"}
+LADDER = {"repeat": 0.5, "switch": 1.0, "fault": 2.0, "lost": 1.0}
+HOLD = {"hold_controller": "fr3_hold_controller", "escalation": LADDER}
 
 
 @pytest.fixture
@@ -26,11 +28,8 @@ def driven(
     made: list[ArmBench] = []
 
     def make(name: str, changes: dict[str, Any] | None = None, start: bool = True) -> ArmBench:
-        kind = KINDS[name]
-        kind.changes.update(changes or {})
+        kind = dataclasses.replace(KINDS[name], changes=KINDS[name].changes | (changes or {}))
         bench = ArmBench(kind, rig, ros, tmp_path)
-        for key in changes or {}:
-            del kind.changes[key]
         made.append(bench)
         bench.supervisor = spawn("supervisor_node.node", params=bench.parameters)  # type: ignore[attr-defined]
         if start:
