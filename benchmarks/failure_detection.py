@@ -10,10 +10,11 @@ from typing import Any
 
 from benchmarks.failure import conditions
 from benchmarks.failure.beds import BEDS, FIRST, TOKEN_ROWS, Source, sources
-from benchmarks.failure.published import BEST_TOKEN, SEEN_UNSEEN
+from benchmarks.failure.published import BEST_TOKEN, SEEN_UNSEEN, WIDOWX, Published
 from benchmarks.report import Options, Result, command
 from vla_cli.console import Console
 from vla_cli.evaluation.sweep import Plan, compare
+from vla_cli.robots import FRANKA, ROBOTS
 from vla_cli.surroundings import require
 
 ALPHA = 0.1
@@ -34,6 +35,7 @@ NOTES = (
 def own(parser: argparse.ArgumentParser) -> None:
     """On what, and with how much of the machine."""
     parser.add_argument("--bed", choices=BEDS, default=BEDS[0], help=f"default: {BEDS[0]}")
+    parser.add_argument("--robot", choices=tuple(ROBOTS), default=FRANKA, help=f"of the table-top (default: {FRANKA})")
     parser.add_argument("--rollouts", type=Path, metavar="DIR", help="a rollout store to use instead of collecting one")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="default: 2")
     parser.add_argument("--no-search", action="store_true", help="defaults only: no search for hyper-parameters")
@@ -54,8 +56,9 @@ def run(options: Options, console: Console) -> Result:
         rollouts += episodes
         notes += [f"left out ({source.policy} policy): {name}: {reason}" for name, reason in omitted.items()]
     bed = str(options.own.get("bed", BEDS[0]))
-    title = f"Failure detection on the {bed} bed: {rollouts} rollouts, {_splits(options)} split(s) into seen and unseen"
-    variant = "" if bed == BEDS[0] else bed
+    variant = _variant(options)
+    title = f"Failure detection on the {bed} bed{f' ({variant})' if variant not in ('', bed) else ''}"
+    title += f": {rollouts} rollouts, {_splits(options)} split(s) into seen and unseen"
     order = [(row["policy"], row["detector"]) for row in _ordered(rows)]
     disturbed.sort(key=lambda row: order.index((row["policy"], row["row"])))
     return Result(
@@ -91,7 +94,8 @@ def _compared(
     )
     comparison = compare(plan, console)
     best = comparison.best()
-    found = [line(row, source.policy, best) for row in table(comparison, ALPHA)]
+    published = WIDOWX if _variant(options) == "widowx" else SEEN_UNSEEN
+    found = [line(row, source.policy, best, published) for row in table(comparison, ALPHA)]
     disturbed = [
         {**each, "policy": source.policy}
         for name in comparison.names()
@@ -100,10 +104,10 @@ def _compared(
     return found, disturbed, comparison.refused(), len(metas)
 
 
-def line(row: Mapping[str, Any], policy: str, best: str | None) -> dict[str, Any]:
+def line(row: Mapping[str, Any], policy: str, best: str | None, published: Published = SEEN_UNSEEN) -> dict[str, Any]:
     """A row of the comparison with the paper's figures beside it; everything else is under ``details``."""
     name = row["row"]
-    seen, unseen = SEEN_UNSEEN.get(name, (None, None))
+    seen, unseen = published.get(name, (None, None))
     found: dict[str, Any] = {"detector": name, "policy": policy, "control": row["control"]}
     for part in ("seen", "unseen"):
         found[part] = row[f"{part}_roc_auc"]
@@ -150,6 +154,12 @@ def _ordered(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _known(value: float) -> float:
     return value if value == value else -1.0
+
+
+def _variant(options: Options) -> str:
+    """The bed or robot, where it is not the first one."""
+    bed, robot = (str(options.own.get(name, first)) for name, first in (("bed", BEDS[0]), ("robot", FRANKA)))
+    return bed if bed != BEDS[0] else robot if robot != FRANKA else ""
 
 
 def _splits(options: Options) -> int:

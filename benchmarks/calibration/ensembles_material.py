@@ -20,16 +20,14 @@ from benchmarks.experts.contexts import Demonstrations
 from benchmarks.experts.heads import Heads, Training
 from benchmarks.experts.play import Episode as Turn
 from benchmarks.experts.play import play
-from benchmarks.failure.beds import DRAWS
+from benchmarks.failure.beds import collect as rollouts_of
 from sim_node.demonstrations import collect
 from sim_node.tasks import of_split
 from vla_cli.console import Console
-from vla_cli.episodes import HELD_OUT, TRAINED_ON, Episode, episodes
+from vla_cli.episodes import NOMINAL, Episode, episodes
 from vla_cli.parallel import run_jobs
-from vla_cli.verbs.rollouts import Job, make
 from vla_policy.manifest import FlowManifest
 from vla_policy.nets import Velocity
-from vla_uq.errors import InputError
 from vla_uq.rollouts.store import RolloutStore
 
 FIRST_PLAYED = 470_000
@@ -71,30 +69,6 @@ class Material:
     names: list[str]
 
 
-def rollouts(plan: Plan, policy: Path, folder: Path, console: Console) -> list[str]:
-    """Play the episodes that are missing; the ids of all.
-
-    :raises InputError: when the folder holds rollouts of another policy, or without what the comparison reads.
-    """
-    store, wanted = RolloutStore(folder), episodes((*TRAINED_ON, *HELD_OUT), plan.seeds)
-    options = {"draws": DRAWS, "last_layer": True}
-    missing = [Job(episode, policy, folder, options) for episode in wanted if episode.id not in store]
-    with console.progress(f"rollouts in {folder}", len(missing)) as advance:
-        for job, _ in run_jobs(make, missing, plan.processes):
-            advance(1, job.episode.id)
-    expected = FlowManifest.load(policy).fingerprint
-    other = next((meta for meta in store.metas() if meta.policy_fingerprint != expected), None)
-    if other is not None:
-        raise InputError(
-            "rollouts are of another policy",
-            where=f"{folder}: {other.episode_id}",
-            expected=expected,
-            found=other.policy_fingerprint,
-            remedy="delete the folder or give another --out",
-        )
-    return [episode.id for episode in wanted]
-
-
 def prepare(plan: Plan, policy: Path, store: Path, out: Path, folder: Path, console: Console) -> Material:
     """Make what is missing.
 
@@ -102,7 +76,7 @@ def prepare(plan: Plan, policy: Path, store: Path, out: Path, folder: Path, cons
     :param folder: of what is this comparison's alone.
     """
     torch.set_num_threads(1)
-    names = rollouts(plan, policy, store, console)
+    names = rollouts_of(store, policy, plan.seeds, True, console, processes=plan.processes)
     folder = folder / FlowManifest.load(policy).fingerprint
     source, replayed = RolloutStore(store), RolloutStore(folder / "contexts")
     missing = [Again(source.path(name), policy, replayed.folder) for name in names if name not in replayed]
@@ -144,7 +118,7 @@ def others_acting(plan: Plan, policy: Path, material: Material, console: Console
     done = {(d["who"], d["task"], d["seed"]): bool(d["success"]) for d in map(json.loads, lines)}
     for name, (_, heads) in acting.items():
         heads.save(nets / f"{name}.safetensors")
-    scenes = episodes((TRAINED_ON[0],), range(FIRST_PLAYED, FIRST_PLAYED + plan.played))
+    scenes = episodes((NOMINAL,), range(FIRST_PLAYED, FIRST_PLAYED + plan.played))
     jobs = {_turn(nets, name, acting[name][0], scene): (name, scene) for name in acting for scene in scenes}
     missing = [job for job, (name, scene) in jobs.items() if (name, scene.task, scene.seed) not in done]
     with console.progress("episodes with other members acting", len(missing)) as advance, kept.open("a") as file:

@@ -9,6 +9,7 @@ from benchmarks.report import Options
 from vla_cli.console import Console
 from vla_cli.episodes import HELD_OUT, TRAINED_ON, episodes
 from vla_cli.parallel import run_jobs
+from vla_cli.robots import FRANKA
 from vla_cli.shipped import policy_folder
 from vla_cli.surroundings import require
 from vla_uq.errors import InputError
@@ -19,7 +20,7 @@ FIRST = 450_000
 DRAWS = 10
 """Chunks sampled at each inference, as in the SAFE paper."""
 SEEDS = {"flow": 15, "tokens": 10}
-"""Episodes of each task and disturbance (61 pairs)."""
+"""Episodes of each pair of task and disturbance (61 pairs on the Franka, 43 on the WidowX)."""
 QUICK = {"flow": 3, "tokens": 2}
 TOKEN_ROWS = ("token_max_prob", "token_avg_prob", "token_max_entropy", "token_avg_entropy", "perplexity")
 BESIDE_TOKENS = ("safe_mlp", "counter", "difficulty", "difficulty_oracle")
@@ -46,31 +47,41 @@ def sources(options: Options, console: Console) -> list[Source]:
     given = options.own.get("rollouts")
     if given is not None:
         return [Source("given", given)]
+    robot = str(options.own.get("robot", FRANKA))
     if options.own.get("bed") == "libero":
+        if robot != FRANKA:
+            raise InputError("the libero bed has one robot", where="--robot", expected=FRANKA, found=robot)
         return [Source("flow", _libero(options, console))]
-    return _tabletop(options, console)
+    return _tabletop(robot, options, console)
 
 
-def _tabletop(options: Options, console: Console) -> list[Source]:
+def _tabletop(robot: str, options: Options, console: Console) -> list[Source]:
     """Every task of every disturbance, under the flow policy and under its token variant, where that is there."""
     from vla_policy.manifest import FILE, TOKEN_WEIGHTS
 
     require("sim", "policy")
-    seeds = QUICK if options.quick else SEEDS
+    seeds = {name: range(options.seed, options.seed + n) for name, n in (QUICK if options.quick else SEEDS).items()}
     folder = options.out / "failure_detection" / ("quick" if options.quick else "full")
+    folder = folder if robot == FRANKA else folder / robot
     found = [Source("flow", folder / "flow")]
-    _collect(found[0].store, policy_folder(None), range(options.seed, options.seed + seeds["flow"]), True, console)
+    collect(found[0].store, policy_folder(None, robot), seeds["flow"], True, console, robot)
+    if robot != FRANKA:
+        return found
     if (TOKEN_WEIGHTS / FILE).is_file():
         found.append(Source("tokens", folder / "tokens", (*TOKEN_ROWS, *BESIDE_TOKENS)))
-        _collect(found[1].store, TOKEN_WEIGHTS, range(options.seed, options.seed + seeds["tokens"]), False, console)
+        collect(found[1].store, TOKEN_WEIGHTS, seeds["tokens"], False, console)
     else:
         console.say(f"no token policy in {TOKEN_WEIGHTS}: no rows for token scores")
     return found
 
 
-def _collect(folder: Path, policy: Path, seeds: range, samples: bool, console: Console) -> None:
-    """Play the episodes that are missing.
+def collect(
+    folder: Path, policy: Path, seeds: range, samples: bool, console: Console, robot: str = FRANKA, processes: int = 2
+) -> list[str]:
+    """Play the episodes that are missing: every task of every disturbance.
 
+    :param samples: keep what the scores of samples and of the last layer read, too.
+    :returns: the ids of all.
     :raises InputError: when the folder holds rollouts of another policy.
     """
     from vla_cli.verbs.rollouts import Job, make
@@ -87,12 +98,13 @@ def _collect(folder: Path, policy: Path, seeds: range, samples: bool, console: C
             found=other.policy_fingerprint,
             remedy="delete the folder or give another --out",
         )
-    wanted = episodes((*TRAINED_ON, *HELD_OUT), seeds)
+    wanted = episodes((*TRAINED_ON, *HELD_OUT), seeds, robot=robot)
     options = {"draws": DRAWS, "last_layer": True} if samples else {}
-    missing = [Job(episode, policy, folder, options) for episode in wanted if episode.id not in store]
+    missing = [Job(episode, policy, folder, options, robot) for episode in wanted if episode.id not in store]
     with console.progress(f"rollouts in {folder}", len(missing)) as advance:
-        for job, success in run_jobs(make, missing, processes=2):
+        for job, success in run_jobs(make, missing, processes):
             advance(1, f"{'success' if success else 'failure'}: {job.episode.id}")
+    return [episode.id for episode in wanted]
 
 
 def _libero(options: Options, console: Console) -> Path:

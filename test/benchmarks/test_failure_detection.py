@@ -138,7 +138,7 @@ def test_rollouts_of_another_policy_are_not_mixed_in(store: Path) -> None:
     from vla_cli.shipped import policy_folder
 
     with pytest.raises(InputError, match="of another policy"):
-        beds._collect(store, policy_folder(None), range(1), True, Console())
+        beds.collect(store, policy_folder(None), range(1), True, Console())
 
 
 def test_the_page_of_results(made: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
