@@ -1,62 +1,40 @@
-"""The whole system on the simulated arm: monitor.launch.py, the arm, a scripted teleop device and, on demand, rviz.
+"""The whole system on a simulated arm, with the scripted person who takes over: what `make demo` plays, to play with.
 
-``ros2 launch vla_monitor demo.launch.py rviz:=true``, then start an episode:
+``ros2 launch vla_monitor demo.launch.py robot:=widowx rviz:=true``, then start an episode:
 ``ros2 service call /supervisor_node/start_episode vla_monitor/srv/StartEpisode "{instruction: '...'}"``
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch.conditions import IfCondition
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch.substitutions import EqualsSubstitution, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
+from vla_cli.robots import FRANKA, ROBOTS, Robot
+
 PACKAGE = "vla_monitor"
-STOP_WITHIN = "8"  # s: the simulated arm outlives the supervisor's hold
+
+
+def start(name: str, robot: Robot) -> GroupAction:
+    """That robot's own launch file, with the simulated arm; nothing for another robot."""
+    file = PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", f"{name}.launch.py"])
+    given = {"sim": "true", "robot": robot.profile}
+    return GroupAction(
+        [IncludeLaunchDescription(file, launch_arguments=given.items())],
+        condition=IfCondition(EqualsSubstitution(LaunchConfiguration("robot"), name)),
+    )
 
 
 def generate_launch_description() -> LaunchDescription:
-    """What ``ros2 launch`` runs; the arguments of monitor.launch.py are taken as well."""
-    share = FindPackageShare(PACKAGE)
-    namespace, params = LaunchConfiguration("namespace"), LaunchConfiguration("sim_params_file")
+    """What ``ros2 launch`` runs; the arguments of the included files are taken as well."""
     return LaunchDescription(
         [
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "monitor.launch.py"])),
-            ),
+            DeclareLaunchArgument("robot", default_value=FRANKA, choices=list(ROBOTS), description="arm on the table"),
             DeclareLaunchArgument(
-                "sim_params_file",
-                default_value=PathJoinSubstitution([share, "config", "sim.yaml"]),
-                description="parameters of sim_node and scripted_teleop_node",
+                "teleop",
+                default_value="scripted",
+                description="who takes over: scripted, a name of config/teleop, or a file; empty: nobody",
             ),
-            DeclareLaunchArgument("teleop", default_value="true", description="start the scripted teleop device"),
-            DeclareLaunchArgument("rviz", default_value="false", description="start rviz2 with rviz/demo.rviz"),
-            Node(
-                package=PACKAGE,
-                executable="sim_node",
-                name="sim_node",
-                namespace=namespace,
-                parameters=[params],
-                output="screen",
-                sigterm_timeout=STOP_WITHIN,
-            ),
-            Node(
-                package=PACKAGE,
-                executable="scripted_teleop_node",
-                name="scripted_teleop_node",
-                namespace=namespace,
-                parameters=[params],
-                output="screen",
-                condition=IfCondition(LaunchConfiguration("teleop")),
-            ),
-            Node(
-                package="rviz2",
-                executable="rviz2",
-                name="rviz2",
-                namespace=namespace,
-                arguments=["-d", PathJoinSubstitution([share, "rviz", "demo.rviz"])],
-                condition=IfCondition(LaunchConfiguration("rviz")),
-            ),
+            *(start(name, robot) for name, robot in ROBOTS.items()),
         ]
     )

@@ -46,7 +46,8 @@ class SimNode:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        rate = self._parameter("state_rate", 100, "rate of joint_states and current_pose in real time (Hz)")
+        text = "rate of joint_states and current_pose in real time (Hz): 20, 40, 100 or 200"
+        rate = self._parameter("state_rate", 100, text, (STATE_RATES[0], STATE_RATES[-1]))
         if rate not in STATE_RATES:
             raise InputError("rate does not fit", where="state_rate", expected=STATE_RATES, found=rate)
         self._lockstep = self._parameter("lockstep", False, "wait for the commands of each observation")
@@ -72,8 +73,8 @@ class SimNode:
         self._dropped = 0.0
         self._offer(with_clock)
 
-    def _parameter(self, name: str, default: Any, description: str) -> Any:
-        ranges = [IntegerRange(from_value=0, to_value=2**63 - 1)] if type(default) is int else []
+    def _parameter(self, name: str, default: Any, description: str, limits: tuple[int, int] = (0, 2**63 - 1)) -> Any:
+        ranges = [IntegerRange(from_value=limits[0], to_value=limits[1])] if type(default) is int else []
         descriptor = ParameterDescriptor(description=description, read_only=True, integer_range=ranges)
         return self.node.declare_parameter(name, default, descriptor).value
 

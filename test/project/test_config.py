@@ -18,6 +18,8 @@ MODULES = {
     "teleop_node": "teleop_node.node",
     "scripted_teleop_node": "sim_node.teleop.driver",
 }
+CHANGEABLE = {("supervisor_node", "mode"), ("policy_node", "seed"), ("scripted_teleop_node", "auto")}
+"""Parameters that may be set while the node runs."""
 OF_EVERY_NODE = {"use_sim_time", "start_type_description_service"}
 
 
@@ -43,9 +45,20 @@ def test_every_parameter_is_explained() -> None:
 
 
 @pytest.mark.ros
-def test_the_files_name_what_the_nodes_declare(ros: Any, spawn: Any) -> None:
+@pytest.mark.parametrize(
+    ("module", "name"), [("supervisor_node.node", "joints_timeout"), ("supervisor_node.deadman.node", "timeout")]
+)
+def test_a_number_out_of_range_is_one_line(spawn: Any, module: str, name: str) -> None:
+    refused = spawn(module, params={name: 0.0})
+    assert refused.process.wait(30) == 2
+    assert name in refused.text() and len(refused.text().splitlines()) == 1
+
+
+@pytest.mark.ros
+def test_the_files_name_what_the_nodes_declare_and_describe(ros: Any, spawn: Any) -> None:
     from rcl_interfaces.msg import ParameterType
-    from rcl_interfaces.srv import GetParameters, ListParameters
+    from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
+    from rclpy.parameter import parameter_value_to_python
 
     expected = files()
     kinds = {
@@ -65,3 +78,13 @@ def test_the_files_name_what_the_nodes_declare(ros: Any, spawn: Any) -> None:
         names = list(parameters)
         values = ros.call(GetParameters, f"/{name}/get_parameters", GetParameters.Request(names=names)).values
         assert {n: v.type for n, v in zip(names, values, strict=True)} == {n: kinds[type(parameters[n])] for n in names}
+        found_values = {n: parameter_value_to_python(v) for n, v in zip(names, values, strict=True)}
+        expected_values = {n: False if n == "autostart" else value for n, value in parameters.items()}
+        assert found_values == expected_values, f"{name}: config/ says what holds without it"
+        request = DescribeParameters.Request(names=sorted(declared))
+        for found in ros.call(DescribeParameters, f"/{name}/describe_parameters", request).descriptors:
+            where = f"{name}: {found.name}"
+            assert found.description, where
+            assert bool(found.integer_range) == (found.type == ParameterType.PARAMETER_INTEGER), where
+            assert bool(found.floating_point_range) == (found.type == ParameterType.PARAMETER_DOUBLE), where
+            assert found.read_only == ((name, found.name) not in CHANGEABLE), where
