@@ -17,6 +17,8 @@ from supervisor_node.drivers.xs import XsDriver
 
 _QUALITIES = Qualities(QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL), qos_profile_sensor_data)
 
+DRIVERS: dict[str, type[Driver]] = {"crisp": CrispDriver, "jtc": JtcDriver, "xs": XsDriver}
+
 
 def open_driver(node: Any, arm: Arm, step: Callable[..., None]) -> Driver:
     """The driver of an arm.
@@ -27,9 +29,7 @@ def open_driver(node: Any, arm: Arm, step: Callable[..., None]) -> Driver:
     """
     for module in _needed(arm.profile):
         interfaces(module)  # before anything is made: a node that cannot be configured leaves nothing behind
-    if arm.profile.kind == "jtc":
-        return JtcDriver(node, arm, _QUALITIES, step)
-    return XsDriver(node, arm, _QUALITIES) if arm.profile.kind == "xs" else CrispDriver(node, arm, _QUALITIES)
+    return DRIVERS[arm.profile.kind](node, arm, _QUALITIES, step)
 
 
 def _needed(profile: Profile) -> list[str]:

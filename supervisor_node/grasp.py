@@ -48,6 +48,11 @@ class OneGoal:
         return self._wish
 
 
+def eased(pwm: float, part: GripperPwm) -> float:
+    """The PWM that may last, in place of one that must not: a grip is kept, an opening ends."""
+    return part.hold if pwm < 0 else 0.0
+
+
 class Squeeze:
     """PWM for a gripper without limits of its own: it is stopped before the ends, and a grip is held with less.
 
@@ -62,7 +67,7 @@ class Squeeze:
 
     def hold(self) -> float:
         """Nobody asks for anything: opening ends, a grip stays."""
-        self._pwm = self._part.hold if self._pwm < 0 else 0.0
+        self._pwm = eased(self._pwm, self._part)
         return self._pwm
 
     def lead(self, now: float, wanted: float, measured: float) -> float:

@@ -9,6 +9,7 @@ from supervisor_node.announcements import mismatch
 from supervisor_node.arms.base import Arm
 from supervisor_node.config import Config
 from supervisor_node.senses import Senses
+from supervisor_node.states import Mode
 from supervisor_node.table import Event
 
 
@@ -32,6 +33,7 @@ class Situation:
     senses: Senses
     arm: Arm
     config: Config
+    mode: Mode
 
 
 def _joint_states(s: Situation) -> str:
@@ -47,6 +49,17 @@ def _current_pose(s: Situation) -> str:
 def _hardware(s: Situation) -> str:
     """The arm's driver reports no error: its controllers are active, its mode is the right one."""
     return s.senses.hardware
+
+
+def _commissioned(s: Situation) -> str:
+    """The arm's profile was measured on it; in shadow mode, where no alarm stops it, a data sheet will do."""
+    profile = s.arm.profile
+    if s.mode is Mode.SHADOW or profile.commissioned is not None:
+        return ""
+    return (
+        f"{profile.name} was not measured on this arm: vla-monitor commission --robot {profile.name} "
+        f"--out my_{profile.name}.yaml, and that file as parameter robot; until then, shadow mode"
+    )
 
 
 def _adapter(s: Situation) -> str:
@@ -159,6 +172,7 @@ GUARDS: tuple[tuple[str, Event, Callable[[Situation], str]], ...] = (
     ("one_monitor", Event.FOREIGN_PUBLISHER, _one_monitor),
     ("policy", Event.POLICY_STALE, _policy),
     ("monitor", Event.MONITOR_STALE, _monitor),
+    ("commissioned", Event.GUARD, _commissioned),
     ("adapter", Event.GUARD, _adapter),
     ("policy_fits_arm", Event.GUARD, _policy_fits_arm),
     ("monitor_fits_policy", Event.GUARD, _monitor_fits_policy),
@@ -167,7 +181,7 @@ GUARDS: tuple[tuple[str, Event, Callable[[Situation], str]], ...] = (
 )
 OF_THE_ROBOT = frozenset(
     {"joint_states", "current_pose", "hardware", "estop", "halt_button", "sole_publisher", "sole_supervisor"}
-    | {"adapter", "foreign_goal"}
+    | {"adapter", "foreign_goal", "commissioned"}
 )
 """Guards that a takeover and a reset need: they hold without policy and monitor."""
 

@@ -95,7 +95,7 @@ class Memory:
     @property
     def situation(self) -> Situation:
         """What guards look at."""
-        return Situation(self.now, self.senses, self.arm, self.config)
+        return Situation(self.now, self.senses, self.arm, self.config, self.mode)
 
     @property
     def episode_id(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -12,9 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
+from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -29,7 +31,7 @@ from supervisor_node.arms import open_arm
 from supervisor_node.core import Supervisor
 from supervisor_node.driver import open_driver
 from supervisor_node.inbox import Inbox
-from supervisor_node.parameters import PARAMETERS, config_of, mode_of
+from supervisor_node.parameters import PARAMETERS, RANGES, config_of, mode_of
 from supervisor_node.reports import Reports
 from supervisor_node.resets import PolicyReset
 from supervisor_node.rivals import Rivals
@@ -54,7 +56,13 @@ class SupervisorNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("supervisor_node", **options)
         for name, (default, text) in PARAMETERS.items():
-            self.declare_parameter(name, default, ParameterDescriptor(description=text, read_only=name != "mode"))
+            descriptor = ParameterDescriptor(description=text, read_only=name != "mode")
+            low, high = RANGES.get(name, (0, 0))
+            if type(default) is int:
+                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+            elif type(default) is float:
+                descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+            self.declare_parameter(name, default, descriptor)
         self.add_on_set_parameters_callback(self._on_parameters)
         self.run_id = os.urandom(16)
         self.exit_code = 0
@@ -249,10 +257,18 @@ def _executor() -> Executor:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; then hold, verify, and leave."""
+    """Run until SIGINT or SIGTERM; then hold, verify, and leave.
+
+    :returns: exit code, 2 for a parameter that cannot be right.
+    """
     # rclpy's own handlers would invalidate the context, and the hold could not be published any more.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node, executor = SupervisorNode(), _executor()
+    try:
+        node, executor = SupervisorNode(), _executor()
+    except ParameterException as error:
+        print(f"wrong parameter: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: node.leave.set())
     executor.add_node(node)

@@ -25,6 +25,7 @@ _TIMES = {
 }
 _DEFAULTS = {field.name: field.default for field in fields(Config)}
 
+
 PARAMETERS: dict[str, tuple[Any, str]] = {
     "autostart": (True, "configure and activate at start, without a lifecycle manager"),
     "robot": ("franka_crisp_sim", "arm profile: a name of config/arms, or the path of a file"),
@@ -39,6 +40,12 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     **alerts.PARAMETERS,
 }
 """Name to default and description; all but ``mode`` are fixed at start."""
+RANGES: dict[str, tuple[float, float]] = {
+    "max_resumes_per_episode": (0, 1000),
+    **dict.fromkeys(_TIMES, (0.001, 3600.0)),
+    "alert_timeout": (0.001, 60.0),
+}
+"""Smallest and largest value of every number."""
 
 
 def mode_of(text: str) -> Mode:

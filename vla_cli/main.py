@@ -27,11 +27,13 @@ class Verb:
 VERBS = (
     Verb("demo", "vla_cli.verbs.demo", "run the whole system on the simulated arm and write out/demo"),
     Verb("teleop", "vla_cli.verbs.teleop", "take over the arm with a keyboard, for those who have nothing else"),
+    Verb("commission", "vla_cli.verbs.commission", "measure an arm by slow guided tests and write its profile"),
     Verb("audit", "vla_cli.verbs.audit", "re-derive every command of a recorded bag and report violations"),
     Verb("tasks", "vla_cli.verbs.tasks", "list the tasks and disturbances of the simulated table-top"),
     Verb("inspect", "vla_cli.verbs.inspect", "show what a monitor bundle or a rollout file holds"),
     Verb("collect", "vla_cli.verbs.collect", "record scripted demonstrations for training a policy"),
     Verb("train-policy", "vla_cli.verbs.train_policy", "train and export the policy ensemble from demonstrations"),
+    Verb("serve-policy", "vla_cli.verbs.serve_policy", "serve a policy over a websocket, openpi's, with introspection"),
     Verb("rollouts", "vla_cli.verbs.rollouts", "roll out a policy in shadow mode into a rollout store"),
     Verb("import", "vla_cli.verbs.import_", "read rollouts that others recorded, or bags, into a rollout store"),
     Verb("evaluate", "vla_cli.verbs.evaluate", "compare all detectors on a rollout store, on seen and unseen tasks"),

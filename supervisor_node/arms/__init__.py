@@ -12,6 +12,17 @@ from supervisor_node.arms.profile import Profile, find_profile, load_profile
 from vla_uq.errors import InputError
 
 ARMS: dict[str, Callable[[Profile], Arm]] = {"crisp": CrispArm, "jtc": JointArm, "xs": JointArm}
+_FILES = (".urdf", ".xml")
+
+
+def description_topic(profile: Profile) -> str:
+    """The topic on which the robot describes itself; "" where the profile brings the description, or needs none."""
+    source = _source(profile)
+    return "" if source in KNOWN or source.endswith(_FILES) else source
+
+
+def _source(profile: Profile) -> str:
+    return profile.kinematics.description if profile.kinematics is not None else ""
 
 
 def open_arm(name: str) -> Arm:
@@ -23,12 +34,11 @@ def open_arm(name: str) -> Arm:
     if profile.kind not in ARMS:
         raise InputError("unknown kind of arm", where=f"{name}: kind", expected=", ".join(ARMS), found=profile.kind)
     arm = ARMS[profile.kind](profile)
-    source = profile.kinematics.description if profile.kinematics is not None else ""
-    problem = ""
+    source, problem = _source(profile), ""
     if source in KNOWN:
         assert profile.kinematics is not None
         problem = arm.describe(urdf_of(source, profile.joints.names, profile.kinematics.tip))
-    elif source.endswith((".urdf", ".xml")):
+    elif source.endswith(_FILES):
         file = find_profile(name).parent / source
         if not file.is_file():
             raise InputError("no such description", where=f"{name}: kinematics.description", found=str(file))

@@ -102,6 +102,48 @@ class Sources:
     pose: str = "current_pose"
 
 
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """A figure measured ``n`` times (each joint at least): its ``worst`` value and its ``spread``, largest minus
+    smallest; one number a joint, or one alone.
+    """
+
+    n: float
+    worst: Vector
+    spread: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Commissioned:
+    """What `vla-monitor commission` measured on this very arm; the profile's limits may not be laxer than that.
+
+    :param date: of the tests, YYYY-MM-DD.
+    :param noise: span of each held joint over the rest window (rad).
+    :param droop: distance from the hold at rest (rad): of a load, and what friction leaves.
+    :param rest: seconds from a hold to rest; ``silence``: from the last command, when nobody sends a hold.
+    :param grip: growth of the opening (0 to 1) while a closed gripper was held.
+    :param speed: and what follows: all or none, for joint targets do not move every arm that is led by poses. Slowest
+        speed (rad/s) from which the fastest stops began.
+    :param distance: of these stops (rad).
+    :param deceleration: as asked where these stops kept to their hold, else v²/2d (rad/s²); the worst is the
+        smallest.
+    :param lag: of the joints behind their target (s), at that speed.
+    :param data_sheet: deceleration (rad/s²) before the tests, never exceeded by the measured one.
+    """
+
+    date: str
+    noise: Sampled
+    droop: Sampled
+    rest: Sampled
+    silence: Sampled
+    grip: Sampled
+    speed: Vector | None = None
+    distance: Sampled | None = None
+    deceleration: Sampled | None = None
+    lag: Sampled | None = None
+    data_sheet: Vector | None = None
+
+
 # -- some arms -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, eq=False)
 class Kinematics:

@@ -1,7 +1,7 @@
 """An arm's profile: the limits that belong to the arm, read from ``config/arms/<name>.yaml`` and checked at once.
 
-The file is written by hand from data sheets or by measuring the arm; every number that decides whether a stop is
-verified stands here, none in the code.
+The file is written by hand from data sheets, and then by `vla-monitor commission` from measuring the arm; every number
+that decides whether a stop is verified stands here, none in the code.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from supervisor_node.arms.evidence import check_evidence
 from supervisor_node.arms.parts import (
     Box,
     Braking,
+    Commissioned,
     Escalation,
     Franka,
     Gripper,
@@ -51,6 +53,7 @@ class Profile:
     :param hold_controller: controller that the third step of the escalation and the deadman switch to; with a slash in
         it, the ``std_srvs/SetBool`` service that does so; empty: there is none.
     :param sources: and what follows: what this kind of arm needs beside.
+    :param commissioned: what was measured on this very arm; None: nothing was, the numbers are a data sheet's.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Profile:
     gripper_action: GripperAction | None = None
     gripper_controller: GripperController | None = None
     gripper_pwm: GripperPwm | None = None
+    commissioned: Commissioned | None = None
 
     @property
     def period(self) -> float:
@@ -95,12 +99,22 @@ def load_profile(name: str) -> Profile:
     :raises InputError: when there is no such file, or a field is missing, unknown, of the wrong kind or impossible.
     """
     path = find_profile(name)
+    return parse_profile(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_profile(text: str, file: str) -> Profile:
+    """A profile from the text of its file.
+
+    :param file: named in messages.
+    :raises InputError: see :func:`load_profile`.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError("not YAML", where=str(path), found=str(error).splitlines()[0]) from None
-    profile: Profile = build(Profile, content, str(path))
-    _check(profile, str(path))
+        raise InputError("not YAML", where=file, found=str(error).splitlines()[0]) from None
+    profile: Profile = build(Profile, content, file)
+    _check(profile, file)
+    check_evidence(profile, file)
     return profile
 
 

@@ -15,7 +15,7 @@ The same auditor judges the traces of the property tests, with both tolerances o
 from __future__ import annotations
 
 from supervisor_node.audit.auditor import Auditor
-from supervisor_node.audit.contents import Content, read
+from supervisor_node.audit.contents import Content, read, roles_of
 from supervisor_node.audit.report import EpisodeCounts, Report, Violation
 
-__all__ = ["Auditor", "Content", "EpisodeCounts", "Report", "Violation", "read"]
+__all__ = ["Auditor", "Content", "EpisodeCounts", "Report", "Violation", "read", "roles_of"]

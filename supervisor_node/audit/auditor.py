@@ -9,6 +9,7 @@ from supervisor_node.audit.conduct import Conduct
 from supervisor_node.audit.contents import (
     Announced,
     AskedPose,
+    Backed,
     Content,
     SeenJoints,
     SeenPose,
@@ -16,6 +17,7 @@ from supervisor_node.audit.contents import (
     SentGroup,
     SentJoints,
     SentPose,
+    SentSingle,
     SentTrajectory,
 )
 from supervisor_node.audit.derivation import Derivation
@@ -64,8 +66,15 @@ class Auditor:
         elif isinstance(content, Score):
             report.scores += 1
             self._conduct.score(time, content)
+        elif isinstance(content, Backed):
+            report.deadman_holds += 1
+            self._conduct.backed(time)
+            self._derivation.backed(time, content)
+            self._wire.backed(time, content)
         elif isinstance(content, (SentPose, SentJoints, SentTrajectory, SentGroup)):
             self._wire.sent(time, content)
+        elif isinstance(content, SentSingle):
+            self._wire.single(time, content)
         elif isinstance(content, SentGripper):
             self._gripper(time, content.opening)
         elif isinstance(content, SeenJoints):

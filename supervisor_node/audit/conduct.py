@@ -12,6 +12,8 @@ from supervisor_node.values import Command, Happening, Snapshot
 from vla_uq.contracts import Key, Score
 
 _LATCHED = (State.HALTED, State.FAULT)
+_SILENCE = 0.15
+"""The shortest silence (s) of the supervisor that the deadman's parameter lets it act on."""
 _ALLOWED = {Source.POLICY: {State.AUTONOMOUS}, Source.TELEOP: {State.TELEOP}, Source.NONE: set(HOLDING)}
 
 
@@ -120,6 +122,11 @@ class Conduct:
             if self._alarm is not None and time > self._alarm[0] + self._reaction:
                 self._break("I5", time, f"{command.key} was executed {time - self._alarm[0]:.3f} s after an alarm")
         self._previous = command
+
+    def backed(self, time: float) -> None:
+        """The deadman sent a target."""
+        if time - self._at < _SILENCE:
+            self._break("I1", time, f"the deadman held the arm {time - self._at:.3f} s after the supervisor spoke")
 
     def _sources(self, time: float, command: Command) -> None:
         before = self._previous

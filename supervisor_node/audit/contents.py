@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from supervisor_node.arms.parts import Sources
 from supervisor_node.states import Label, Mode, Moment, Reason, Risk, Source, State
 from supervisor_node.values import Command, Happening, Motion, Pose, Snapshot, Stamp
 from vla_uq.contracts import Chunk, Key, Score
@@ -60,10 +62,26 @@ class SentGroup:
 
 
 @dataclass(frozen=True, eq=False)
+class SentSingle:
+    """What went out on ``commands/joint_single``: PWM of a gripper, or a target (rad) of one of the arm's joints."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
 class SentGripper:
     """What went out on the gripper's command topic."""
 
     opening: float
+
+
+@dataclass(frozen=True, eq=False)
+class Backed:
+    """The deadman's record of the joint target (rad) that it sent in the supervisor's place."""
+
+    q: Vector
+    stamp: Stamp
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,23 +117,32 @@ Content: TypeAlias = (
     | SentJoints
     | SentTrajectory
     | SentGroup
+    | SentSingle
     | SentGripper
+    | Backed
     | SeenPose
     | SeenJoints
     | AskedPose
 )
 
 
-def read(topic: str, message: Any) -> Content | None:
+def read(topic: str, message: Any, roles: Mapping[str, str] = MappingProxyType({})) -> Content | None:
     """The content of a recorded message; None for topics that the audit does not need.
 
     :param topic: name with or without a namespace before it.
+    :param roles: further names, each with the one whose part it plays (:func:`roles_of`).
     :raises InputError: a chunk that cannot be read.
     """
-    for name, reader in _READERS.items():
+    for name, role in (*roles.items(), *((name, name) for name in _READERS)):
         if topic == name or topic.endswith("/" + name):
-            return reader(message)
+            return _READERS[role](message)
     return None
+
+
+def roles_of(sources: Sources) -> dict[str, str]:
+    """The topics on which an arm is seen, and what is read from them, whatever they are called."""
+    roles = dict.fromkeys(sources.joint_states, "joint_states")
+    return roles | ({sources.pose: "current_pose"} if sources.pose else {})
 
 
 def pose_of(pose: Any, stamp: Stamp = (0, 0)) -> Pose:
@@ -203,6 +230,7 @@ _READERS: dict[str, Callable[[Any], Content]] = {
     "supervisor_node/state": _announced,
     "supervisor_node/events": _happening,
     "supervisor_node/command": _record,
+    "deadman_node/command": lambda message: Backed(np.asarray(message.joints, np.float64), stamp_of(message.header)),
     "supervisor_node/teleop/target_pose": lambda message: AskedPose(_pose_stamped(message)),
     "policy_node/chunk": Chunk.from_message,
     "monitor_node/score": Score.from_message,
@@ -211,6 +239,7 @@ _READERS: dict[str, Callable[[Any], Content]] = {
     "target_joint": lambda message: SentJoints(*_joints(message)),
     "joint_trajectory": _trajectory,
     "commands/joint_group": lambda message: SentGroup(np.asarray(message.cmd, np.float64)),
+    "commands/joint_single": lambda message: SentSingle(str(message.name), float(message.cmd)),
     "joint_states": lambda message: SeenJoints(*_joints(message)),
     "gripper/gripper_position_controller/commands": lambda message: SentGripper(
         float(message.data[0]) if len(message.data) else math.nan

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supervisor_node.arms.base import Arm
-from supervisor_node.audit.contents import AskedPose, SeenJoints, SeenPose
+from supervisor_node.audit.contents import AskedPose, Backed, SeenJoints, SeenPose
 from supervisor_node.audit.report import Report, Violation
 from supervisor_node.states import HOLDING, Source, State
 from supervisor_node.values import Command, Measured, Motion, Pose, Stamp
@@ -72,6 +72,13 @@ class Derivation:
             if expected is not None:
                 self._compare(time, command, expected)
         self._previous = command
+
+    def backed(self, time: float, content: Backed) -> None:
+        """The deadman sent a target: where the arm was last sent."""
+        last = self._previous.motion.joints if self._previous is not None else None
+        if last is not None and not np.array_equal(content.q, last):
+            self._break("I1", time, "the deadman's target is not where the arm was last sent")
+        self._joint_limits(time, content.q)
 
     def forget(self) -> None:
         """Another supervisor process took over: its first command follows nothing."""
@@ -154,16 +161,19 @@ class Derivation:
         if command.gripper is not None and not 0 <= command.gripper <= 1:
             self._break("I3", time, f"gripper {command.gripper}")
         if motion.joints is not None:
-            q = motion.joints
-            right = q.shape == profile.joints.lower.shape and bool(np.isfinite(q).all())
-            if not right or bool(((q < profile.joints.lower) | (q > profile.joints.upper)).any()):
-                self._break("I3", time, f"joints {q.tolist()} not finite or outside of their limits")
+            self._joint_limits(time, motion.joints)
         elif motion.pose is None or not motion.pose.finite:
             self._break("I3", time, "a pose that is not finite")
         elif bool(
             ((motion.pose.position < profile.workspace.lower) | (motion.pose.position > profile.workspace.upper)).any()
         ):
             self._break("I3", time, f"pose {motion.pose.position.tolist()} outside of the workspace")
+
+    def _joint_limits(self, time: float, q: Vector) -> None:
+        joints = self._arm.profile.joints
+        right = q.shape == joints.lower.shape and bool(np.isfinite(q).all())
+        if not right or bool(((q < joints.lower) | (q > joints.upper)).any()):
+            self._break("I3", time, f"joints {q.tolist()} not finite or outside of their limits")
 
     def _attested(self, command: Command) -> None:
         """The measured pose that the record names was published by the arm."""

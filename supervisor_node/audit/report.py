@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 RULES = {
-    "I1": "commands only in AUTONOMOUS (policy) and TELEOP (device), else copies of one captured hold",
+    "I1": "commands only in AUTONOMOUS (policy) and TELEOP (device), else copies of one hold; the deadman's in silence",
     "I2": "never two sources at once",
     "I3": "every command finite, of the right joints, inside the limits",
     "I4": "HALTED and FAULT are left on an operator's request only",
@@ -47,6 +47,7 @@ class Report:
 
     :param unscored_chunks_executed: chunks of which a command reached the arm in guard mode without a passing score
         of the same key and digest that came earlier.
+    :param deadman_holds: targets that the deadman sent in the supervisor's place.
     :param unrecorded: targets on the wire that no record explains: somebody else's, and a violation of I1.
     :param unseen: records whose target was not recorded on the wire (a recording's start, end, or a killed process).
     :param unattested: commands whose measured pose or joints were not recorded (sensor data may be lost on the way).
@@ -59,6 +60,7 @@ class Report:
     policy_commands: int = 0
     teleop_commands: int = 0
     holds: int = 0
+    deadman_holds: int = 0
     limited: int = 0
     chunks_executed: int = 0
     unscored_chunks_executed: int = 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supervisor_node.arms.profile import Profile
-from supervisor_node.audit.contents import SentGroup, SentJoints, SentPose, SentTrajectory
+from supervisor_node.audit.contents import Backed, SentGroup, SentJoints, SentPose, SentSingle, SentTrajectory
 from supervisor_node.audit.report import Report, Violation
 from supervisor_node.values import Command, Stamp
 
@@ -40,6 +40,18 @@ class Wire:
         """A record."""
         self._records[command.stamp].append(_Target(time, _values(command)))
 
+    def backed(self, time: float, content: Backed) -> None:
+        """A record of the deadman's."""
+        self._records[content.stamp].append(_Target(time, content.q))
+
+    def single(self, time: float, content: SentSingle) -> None:
+        """A command of one motor: the gripper's, within the profile's PWM; nothing of ours moves a joint so."""
+        part = self._profile.gripper_pwm
+        if part is None or content.name != part.joint:
+            self._foreign(time, f"{content.name} was moved on joint_single: ")
+        elif not part.close <= content.value <= part.open:
+            self._break(time, f"gripper PWM {content.value:g}, expected {part.close:g} to {part.open:g}")
+
     def sent(self, time: float, content: SentPose | SentJoints | SentTrajectory | SentGroup) -> None:
         """A target on the wire."""
         if isinstance(content, SentTrajectory):
@@ -60,6 +72,7 @@ class Wire:
     def _trajectory(self, time: float, content: SentTrajectory) -> None:
         """A trajectory must be short and end at rest; those of other joints are the gripper's."""
         if set(content.names).isdisjoint(self._names):
+            self._finger(time, content)
             return
         q = content.q
         if sorted(content.names) == sorted(self._names) and len(q) == len(self._names):
@@ -72,8 +85,20 @@ class Wire:
             self._break(time, "a trajectory that does not end at rest")
         self._targets[_NO_STAMP].append(_Target(time, q, content.names))
 
+    def _finger(self, time: float, content: SentTrajectory) -> None:
+        part = self._profile.gripper_controller
+        if part is None or content.names != (part.joint,):
+            return
+        ends = sorted((part.closed, part.open))
+        if not (content.q.shape == (1,) and ends[0] - _TOLERANCE <= content.q[0] <= ends[1] + _TOLERANCE):
+            self._break(time, f"{part.joint} {content.q.tolist()}, expected {ends[0]:g} to {ends[1]:g}")
+
     def _break(self, time: float, text: str) -> None:
         self._report.violations.append(Violation("I3", time, text))
+
+    def _foreign(self, time: float, what: str = "") -> None:
+        self._report.unrecorded += 1
+        self._report.violations.append(Violation("I1", time, f"{what}a target that the supervisor has no record of"))
 
     def _without_stamps(self) -> None:
         """Targets without a stamp meet the records of all stamps."""
@@ -90,9 +115,7 @@ class Wire:
             for target in targets:
                 match = next((i for i, record in enumerate(records) if _equal(record.values, target.values)), None)
                 if match is None:
-                    self._report.unrecorded += 1
-                    text = "a target that the supervisor has no record of"
-                    self._report.violations.append(Violation("I1", target.time, text))
+                    self._foreign(target.time)
                 else:
                     del records[match]
         if self._targets:

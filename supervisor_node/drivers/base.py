@@ -11,6 +11,7 @@ from vla_monitor.msg import CommandRecord
 
 from supervisor_node import messages
 from supervisor_node.arms.base import Arm
+from supervisor_node.drivers.health import Health
 from supervisor_node.drivers.services import Caller
 from supervisor_node.switching import Done, open_switch
 from supervisor_node.values import Command
@@ -34,18 +35,21 @@ class Driver:
     """Publishes commands and their records; made early, for a new publisher finds its listeners after seconds only.
 
     :param node: the ROS node. Publishers are plain: an inactive lifecycle publisher drops silently.
+    :param step: takes inputs of the supervisor that cannot wait for the next report.
     :raises InputError: a message package that the arm needs is not installed.
     """
 
-    def __init__(self, node: Any, arm: Arm, qualities: Qualities) -> None:
+    def __init__(self, node: Any, arm: Arm, qualities: Qualities, step: Callable[..., None]) -> None:
         self.node, self.arm, self.profile, self.qualities = node, arm, arm.profile, qualities
         self.caller = Caller()
-        self.switched = False
+        self.switched = self._given_back = False
         self.hold_switch = open_switch(node, self.profile, qualities.latched)
         self._record = node.create_publisher(CommandRecord, "~/command", RECORDS)
         self._commands: list[Any] = []
         self._described = ""
         self._made: list[tuple[Callable[[Any], Any], Any]] = []
+        self._step = step
+        self._health = Health(self, self.report_at_once)
         if arm.lacks:
             assert self.profile.kinematics is not None
             self.subscribe(String, self.profile.kinematics.description, self._on_description, qualities.latched)
@@ -82,7 +86,7 @@ class Driver:
     def switch(self, controller: str) -> None:
         """Switch to the hold controller; what comes of it is seen on the arm."""
         if self.hold_switch is not None:
-            self.switched = True
+            self.switched, self._given_back = True, False
             self.hold_switch.hold(self._on_switch)
 
     def _on_switch(self, problem: str) -> None:
@@ -90,23 +94,33 @@ class Driver:
             self.node.get_logger().error(f"hold controller: {problem}")
 
     def recover(self, done: Done) -> None:
-        """Give the arm back after the hold controller; further recovery is the matter of particular robots."""
-        if self.hold_switch is None or not self.hold_switch.active:
-            done(NO_RECOVERY)
-            return
+        """The recovery of robot and controllers; where nobody manages them, the way back from the hold controller."""
 
         def answered(problem: str) -> None:
-            self.switched = self.switched and bool(problem)
+            self._given_back = not problem
             done(problem)
 
-        self.hold_switch.back(answered)
+        if self._health.recovers:
+            self._health.recover(answered)
+        elif self.hold_switch is not None and self.hold_switch.active:
+            self.hold_switch.back(answered)
+        else:
+            done(NO_RECOVERY)
 
     def report(self) -> dict[str, str]:
         """Inputs of the supervisor, some times a second: ``adapter``, ``hardware`` and ``foreign_goal``."""
         self.caller.look()
+        self._health.look()
         lacks, held = self._described or self.arm.lacks, self._held()
-        taken = "" if self.switched else held
-        return {"adapter": lacks or (held if self.switched else ""), "hardware": taken, "foreign_goal": ""}
+        if self._given_back and not held:  # what is known of the hold controller comes later than its switch
+            self.switched = self._given_back = False
+        taken, unready = ("", held) if self.switched else (held, "")
+        hardware = self._health.broken(self.switched) or taken
+        return {"adapter": lacks or unready or self._health.unknown, "hardware": hardware, "foreign_goal": ""}
+
+    def report_at_once(self) -> None:
+        """Report now: what has changed cannot wait."""
+        self._step(**self.report())
 
     def _held(self) -> str:
         """Where the hold controller is active, our commands reach nothing; that is a fault where we did not switch to

@@ -1,4 +1,4 @@
-"""Grippers of arms behind trajectory controllers: an action that runs each goal to its end, or a controller."""
+"""Grippers of arms behind ros2_control: an action that runs each goal to its end, or a controller."""
 
 from __future__ import annotations
 
@@ -83,3 +83,11 @@ class ControllerFingers:
         part, self._sent = self._part, (opening, now)
         place = part.closed + opening * (part.open - part.closed)
         self._publisher.publish(trajectory([part.joint], np.array([place]), part.reach))
+
+
+def open_fingers(driver: Any) -> ActionFingers | ControllerFingers | None:
+    """The gripper of an arm, as its profile describes it; None where it has no part of its own."""
+    profile = driver.profile
+    if profile.gripper_action is not None:
+        return ActionFingers(driver, profile.gripper_action, profile.gripper.width)
+    return ControllerFingers(driver, profile.gripper_controller) if profile.gripper_controller is not None else None

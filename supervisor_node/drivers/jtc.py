@@ -19,13 +19,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 from supervisor_node.arms.base import Arm
 from supervisor_node.drivers.base import Driver, Qualities
-from supervisor_node.drivers.controllers import Controllers
-from supervisor_node.drivers.fingers import ActionFingers, ControllerFingers
-from supervisor_node.drivers.franka import FrankaState
+from supervisor_node.drivers.fingers import open_fingers
 from supervisor_node.drivers.services import interfaces
 from supervisor_node.drivers.wire import trajectory
 from supervisor_node.states import Source
-from supervisor_node.switching import Done
 from supervisor_node.values import Command
 
 Vector = NDArray[np.float64]
@@ -38,16 +35,13 @@ _RUNNING = (GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING, GoalStatus.
 
 
 class JtcDriver(Driver):
-    """See :class:`supervisor_node.drivers.base.Driver`.
-
-    :param step: takes inputs of the supervisor that cannot wait for the next report.
-    """
+    """See :class:`supervisor_node.drivers.base.Driver`."""
 
     def __init__(self, node: Any, arm: Arm, qualities: Qualities, step: Callable[..., None]) -> None:
-        super().__init__(node, arm, qualities)
+        super().__init__(node, arm, qualities, step)
         part = self.profile.jtc
         assert part is not None
-        self._part, self._step = part, step
+        self._part = part
         self._points = self.publish_on(JointTrajectory, f"{part.controller}/joint_trajectory")
         action = f"{part.controller}/follow_joint_trajectory/_action"
         self._cancel = self.client(CancelGoal, f"{action}/cancel_goal")
@@ -55,22 +49,13 @@ class JtcDriver(Driver):
         state = interfaces("control_msgs.msg").JointTrajectoryControllerState
         self.subscribe(state, f"{part.controller}/controller_state", self._on_state, qualities.sensor)
         self.subscribe(GoalStatusArray, f"{action}/status", self._on_status, qualities.latched)
-        self._controllers = Controllers(self, self.profile.manager) if self.profile.manager is not None else None
-        franka = self.profile.franka
-        self._robot = FrankaState(self, franka, lambda: step(**self.report())) if franka is not None else None
-        self._fingers = self._open_fingers()
+        self._fingers = open_fingers(self)
         self._names: tuple[str, ...] = ()
         self._reference: Vector | None = None
         self._seen_at = self._asked_at = -np.inf
         self._interpolates: bool | None = None
         self._goals = 0
         self._hold: tuple[float, Vector] | None = None
-
-    def _open_fingers(self) -> ActionFingers | ControllerFingers | None:
-        action, controller = self.profile.gripper_action, self.profile.gripper_controller
-        if action is not None:
-            return ActionFingers(self, action, self.profile.gripper.width)
-        return ControllerFingers(self, controller) if controller is not None else None
 
     # -- out -------------------------------------------------------------------------------------------------------
     def move(self, command: Command) -> None:
@@ -93,34 +78,6 @@ class JtcDriver(Driver):
     def _on_uncancelled(self, problem: str) -> None:
         self.node.get_logger().warning(f"cancel: {problem}", throttle_duration_sec=5.0)
 
-    def recover(self, done: Done) -> None:
-        """The robot's error recovery, then its hardware, then its controllers; the supervisor stays in FAULT."""
-        if self._controllers is None:
-            super().recover(done)
-            return
-        controllers, hold = self._controllers, self.profile.hold_controller
-
-        def on_active(problem: str) -> None:
-            self.switched = self.switched and bool(problem)
-            done(problem)
-
-        def on_hardware(problem: str) -> None:
-            if problem:
-                done(problem)
-            else:
-                controllers.activate(hold, on_active)
-
-        def on_recovered(problem: str) -> None:
-            if problem:
-                done(problem)
-            else:
-                controllers.activate_hardware(on_hardware)
-
-        if self._robot is None:
-            on_recovered("")
-        else:
-            self._robot.recover(on_recovered)
-
     # -- in --------------------------------------------------------------------------------------------------------
     def _on_state(self, message: Any) -> None:
         self._names, self._seen_at = tuple(message.joint_names), time.monotonic()
@@ -135,7 +92,7 @@ class JtcDriver(Driver):
         before = self._goals
         self._goals = sum(each.status in _RUNNING for each in message.status_list)
         if self._goals != before:
-            self._step(**self.report())
+            self.report_at_once()
 
     def report(self) -> dict[str, str]:
         """See :meth:`Driver.report`."""
@@ -144,16 +101,7 @@ class JtcDriver(Driver):
         if now - self._asked_at >= _ASKED_EVERY:
             self._asked_at = now
             self.caller.ask(self._parameters, GetParameters.Request(names=[INTERPOLATES]), self._on_parameters)
-        if self._controllers is not None:
-            self._controllers.look()
-        watched = [each for each in (self._controllers, self._robot) if each is not None]
-        unknown = next((each.unknown for each in watched if each.unknown), "")
-        found["adapter"] = found["adapter"] or self._unready(now) or unknown
-        if not self.switched:
-            broken = [each.broken for each in reversed(watched)]
-            found["hardware"] = next((text for text in broken if text), found["hardware"])
-        elif self._robot is not None:
-            found["hardware"] = self._robot.broken
+        found["adapter"] = found["adapter"] or self._unready(now)
         if self._goals:
             found["foreign_goal"] = f"{self._goals} running on {self._part.controller}/follow_joint_trajectory"
         return found

@@ -27,7 +27,7 @@ def interfaces(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise InputError(
-            "message package is not installed", where=package, found=module, remedy=_REMEDIES[package]
+            "message package is not installed", where=package, found=module, remedy=_REMEDIES.get(package, "")
         ) from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ _HEALTHY = {"Hardware_Error_Status": 0, "Torque_Enable": 1}
 class XsDriver(Driver):
     """See :class:`supervisor_node.drivers.base.Driver`."""
 
-    def __init__(self, node: Any, arm: Arm, qualities: Qualities) -> None:
-        super().__init__(node, arm, qualities)
+    def __init__(self, node: Any, arm: Arm, qualities: Qualities, step: Callable[..., None]) -> None:
+        super().__init__(node, arm, qualities, step)
         part = self.profile.xs
         kinds, services = interfaces("interbotix_xs_msgs.msg"), interfaces("interbotix_xs_msgs.srv")
         assert part is not None

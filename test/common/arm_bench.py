@@ -25,6 +25,30 @@ HORIZON, EXECUTE = 16, 6
 PATIENT = {"repeat": 1.0, "switch": 3.0, "fault": 5.0, "lost": 3.0}
 """Escalation, s: robot, policy and monitor share one interpreter on a machine that may be busy."""
 SLOW = {"rate": 10.0, "escalation": PATIENT}
+AROUND_THE_GANTRY = {"lower": [-0.5, -0.5, 0.0], "upper": [0.5, 0.5, 0.8]}
+"""m: CRISP's double stands at x = 0."""
+
+
+def commissioned(profile: dict[str, Any]) -> dict[str, Any]:
+    """What tests on an arm would have found that is a little better than its profile says; without, no guard arms."""
+    braking = np.array(profile["braking"]["deceleration"])
+
+    def figure(worst: Any) -> dict[str, Any]:
+        return {"n": 2, "worst": np.atleast_1d(worst).tolist(), "spread": np.zeros_like(np.atleast_1d(worst)).tolist()}
+
+    return {
+        "date": "2026-01-31",
+        "noise": figure(0.3 * np.array(profile["rest"]["noise"])),
+        "droop": figure(0.5 * np.array(profile["rest"]["tolerance"])),
+        "speed": np.ones(len(braking)).tolist(),
+        "distance": figure(0.5 / braking),
+        "deceleration": figure(braking),
+        "lag": figure(0.5 * np.array(profile["braking"]["lead"])),
+        "rest": figure(0.3),
+        "silence": figure(0.4),
+        "grip": figure(0.0),
+        "data_sheet": braking.tolist(),
+    }
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("franka_crisp", "franka_crisp_sim", "", "target_pose", {"hold_controller": "", **SLOW}),
+        Kind("franka_crisp_fr3", "franka_crisp", "", "target_pose", {"workspace": AROUND_THE_GANTRY, "rate": 10.0}),
         Kind("franka_jtc", "franka_jtc", "fr3", "fr3_arm_controller/joint_trajectory", SLOW),
         Kind("widowx_xs", "widowx_xs", "wx250s", "wx250s/commands/joint_group", SLOW),
         Kind("widowx_jtc", "widowx_jtc", "wx250s", "wx250s/arm_controller/joint_trajectory", SLOW),
@@ -67,6 +92,7 @@ class ArmBench:
         for driver in ("jtc", "xs"):
             if driver in content:
                 content[driver]["reach"] = 0.2  # two control steps
+        content["commissioned"] = commissioned(content)
         self.kind, self.ros, self.profile_file = kind, ros, folder / f"{kind.name}.yaml"
         self.profile_file.write_text(yaml.safe_dump(content), encoding="utf-8")
         profile = load_profile(str(self.profile_file))
@@ -88,8 +114,8 @@ class ArmBench:
         self._connect()
 
     def _make(self, rig: Any, urdf: str) -> Any:
-        if self.kind.name == "franka_crisp":
-            return rig.franka_crisp()
+        if self.kind.name in ("franka_crisp", "franka_crisp_fr3"):
+            return getattr(rig, self.kind.name)()
         if self.kind.name == "franka_jtc":
             return rig.franka_jtc(description=urdf, forward=self._forward)
         return getattr(rig, self.kind.name)(description=urdf)
@@ -235,7 +261,7 @@ class ArmBench:
         robot = self.robot
         if self.kind.name == "franka_crisp":
             return float((robot.arm.openings or [1.0])[-1])
-        if self.kind.name == "franka_jtc":
+        if self.kind.name in ("franka_crisp_fr3", "franka_jtc"):
             return float(robot.gripper.width / 0.08)
         finger = robot.arm.motors.gripper.finger if self.kind.name == "widowx_xs" else float(robot.fingers.q[0])
         return (finger - 0.015) / 0.022

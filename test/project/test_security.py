@@ -19,6 +19,7 @@ FOLDER = ROOT / "config" / "sros2"
 COMMON = "vla_monitor"
 PROFILES = sorted(path.stem for path in (ROOT / "config" / "arms").glob("*.yaml"))
 PACKAGES = {
+    "franka_crisp": ("control_msgs", "controller_manager_msgs", "franka_msgs"),
     "franka_jtc": ("control_msgs", "controller_manager_msgs", "franka_msgs"),
     "widowx_jtc": ("control_msgs", "controller_manager_msgs"),
     "widowx_xs": ("interbotix_xs_msgs",),

@@ -75,16 +75,19 @@ def test_brake_is_ahead_of_what_moves() -> None:
     still = measured()
     assert np.array_equal(ARM.brake(still, None), still.q)
     moving = measured(qd=[1.0, -0.5, 0, 0, 0, 0, 0])
-    assert np.allclose(ARM.brake(moving, None) - moving.q, [1 / 30, -0.25 / 15, 0, 0, 0, 0, 0])
-    fast = measured(qd=[2.0, 0, 0, 0, 0, 0, 0])
-    assert ARM.brake(fast, None)[0] == pytest.approx(0.1), "no farther than the lead"
+    braking = ARM.profile.braking
+    first, second = braking.deceleration[:2]
+    assert np.allclose(ARM.brake(moving, None) - moving.q, [0.5 / first, -0.125 / second, 0, 0, 0, 0, 0])
+    fast = measured(qd=[10.0, 0, 0, 0, 0, 0, 0])
+    assert ARM.brake(fast, None)[0] == pytest.approx(braking.lead[0]), "no farther than the lead"
 
 
 def test_brake_starts_from_a_known_joint_reference() -> None:
     now = measured()
     near = Motion(joints=now.q + 0.02)
     assert np.allclose(ARM.brake(now, near), now.q + 0.02)
-    assert np.allclose(ARM.brake(now, Motion(joints=now.q + 1.0)), np.minimum(now.q + 0.1, ARM.profile.joints.upper))
+    farthest = now.q + ARM.profile.braking.lead
+    assert np.allclose(ARM.brake(now, Motion(joints=now.q + 1.0)), np.minimum(farthest, ARM.profile.joints.upper))
 
 
 def test_brake_stays_inside_the_limits() -> None:

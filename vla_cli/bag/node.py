@@ -1,8 +1,9 @@
-"""The recorder process: every topic of :mod:`vla_cli.bag.topics` into one MCAP bag, until it is asked to stop."""
+"""The recorder process: every topic that :mod:`vla_cli.bag.topics` lists for an arm, in one MCAP bag, until it is asked
+to stop.
+"""
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 import time
@@ -18,7 +19,9 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from vla_cli.bag.topics import OF_ROBOT, TOPICS, Offer, Topic
+from supervisor_node.arms.profile import load_profile
+from supervisor_node.drivers.services import interfaces
+from vla_cli.bag.topics import Offer, Topic, topics_of
 from vla_cli.bag.writer import COMPRESSED, BagWriter, compress
 from vla_uq.errors import InputError
 
@@ -35,7 +38,7 @@ class Recorder(Node):
     A message is filed under its publisher's own stamp of sending (the middleware's ``source_timestamp``): on one
     host these keep cause before effect, which the order of arrival in this process does not.
 
-    :raises InputError: when there is no folder to write to, or this package's message definitions are missing.
+    :raises InputError: when there is no folder to write to, no such arm, or message definitions are missing.
     """
 
     def __init__(self) -> None:
@@ -46,11 +49,12 @@ class Recorder(Node):
             raise InputError("no folder for the bag", where="recorder: parameter bag", remedy="set it")
         text = "record the cameras and the overlay too"
         pictures = self.declare_parameter("pictures", True, ParameterDescriptor(description=text, read_only=True)).value
-        text = "record this robot's own topics too; empty: those of all robots alone"
-        robot = self.declare_parameter("robot", "", ParameterDescriptor(description=text, read_only=True)).value
+        text = "arm profile: a name of config/arms, or a file; its driver's topics are recorded"
+        robot = ParameterDescriptor(description=text, read_only=True)
+        profile = load_profile(self.declare_parameter("robot", "franka_crisp_sim", robot).value)
         self._bag = BagWriter(Path(folder))
         self._followed: list[tuple[Any, Write]] = []
-        for topic in (*TOPICS, *OF_ROBOT.get(robot, ())):
+        for topic in topics_of(profile):
             if pictures or not topic.image:
                 self._follow(topic)
 
@@ -58,7 +62,7 @@ class Recorder(Node):
         name = self.resolve_topic_name(topic.name)
         write = self._image_writer(name, topic.image) if topic.image else self._writer(name, topic.type)
         subscription = self.create_subscription(
-            message_class(topic.type), name, lambda message: None, profile(topic.offer), raw=True
+            message_class(topic.type), name, lambda message: None, quality(topic.offer), raw=True
         )
         self._followed.append((subscription, write))
 
@@ -103,13 +107,16 @@ class Recorder(Node):
 
 
 def message_class(name: str) -> type[Any]:
-    """``pkg/msg/Name`` to the generated class."""
+    """``pkg/msg/Name`` to the generated class.
+
+    :raises InputError: the message package is not installed.
+    """
     package, _, kind = name.split("/")
-    found: type[Any] = getattr(importlib.import_module(f"{package}.msg"), kind)
+    found: type[Any] = getattr(interfaces(f"{package}.msg"), kind)
     return found
 
 
-def profile(offer: Offer) -> QoSProfile:
+def quality(offer: Offer) -> QoSProfile:
     """What to ask for, so that what is offered matches."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,

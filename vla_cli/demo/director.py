@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -147,9 +148,13 @@ class Director:
             self._give_back()
 
     def _give_back(self) -> None:
-        """Give the arm back to its own controller, where the hold controller has it."""
+        """Give the arm back to its own controller, where the hold controller has it.
+
+        Who waits for that asks again: a killed supervisor's service looks alive for some 20 s, and never answers.
+        """
         if self.seen.state is not None and HELD & set(self.seen.state.failing_guards):
-            self.call(Trigger, "supervisor_node/recover_robot", Trigger.Request())
+            with contextlib.suppress(DemoError):
+                self.call(Trigger, "supervisor_node/recover_robot", Trigger.Request(), timeout=RETRY)
 
     def _because(self) -> str:
         message = self.seen.state

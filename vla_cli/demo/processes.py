@@ -71,6 +71,14 @@ class Processes:
         process.kill()
         process.wait()
 
+    def pid(self, name: str) -> int:
+        """Number of a running process."""
+        return self._running[name].pid
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: the process lives on and does nothing, until it is killed."""
+        self._running[name].send_signal(signal.SIGSTOP)
+
     def stop(self, name: str) -> int | None:
         """Ask one process to end (SIGINT) and wait for it; kill it when it does not.
 

@@ -70,7 +70,10 @@ def running(
         os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_DOMAIN_ID=str(domain))
         with Processes(out / "logs", {}) as processes, Director(domain, robot_of(robot)) as director:
             given = {
-                RECORDER: [f"bag:={(out / 'bag').resolve()}", f"pictures:={str(pictures).lower()}", f"robot:={robot}"],
+                RECORDER: [
+                    *(f"bag:={(out / 'bag').resolve()}", f"pictures:={str(pictures).lower()}"),
+                    f"robot:={robot_of(robot).profile}",
+                ],
                 "policy_node": [f"weights:={policy.resolve()}"],
                 "monitor_node": [f"bundle:={bundle.resolve()}"],
             }

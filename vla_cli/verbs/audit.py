@@ -11,6 +11,7 @@ from vla_cli.surroundings import require
 from vla_uq.errors import InputError
 
 if TYPE_CHECKING:
+    from supervisor_node.arms.base import Arm
     from supervisor_node.audit import Report as Audit
 
 ARM = "franka_crisp_sim"
@@ -56,20 +57,24 @@ def run(args: argparse.Namespace, console: Console) -> Report:
 def audit_bag(bag: Path, arm: str = ARM) -> Audit:
     """Run the auditor over a bag.
 
-    :raises InputError: when bag or profile cannot be read, or its messages are not ours.
+    :raises InputError: when bag or profile cannot be read, or its messages are not ours; the robot's description is
+        neither in the profile nor in the bag, or another robot's.
     """
     from supervisor_node.arms import open_arm
-    from supervisor_node.audit import Auditor
+    from supervisor_node.audit import Auditor, roles_of
     from supervisor_node.audit import read as content_of
     from vla_cli.bag.reader import read
-    from vla_cli.bag.topics import TOPICS
+    from vla_cli.bag.topics import topics_of
 
-    auditor = Auditor(open_arm(arm))
+    opened = open_arm(arm)
+    if opened.lacks:
+        describe(opened, bag)
+    auditor, roles = Auditor(opened), roles_of(opened.profile.sources)
     start: int | None = None
-    for recorded in read(bag, [topic.name for topic in TOPICS if not topic.image]):
+    for recorded in read(bag, [topic.name for topic in topics_of(opened.profile) if not topic.image]):
         start = recorded.time_ns if start is None else start
         try:
-            content = content_of(recorded.topic, recorded.message)
+            content = content_of(recorded.topic, recorded.message, roles)
         except InputError:
             # A chunk that cannot be read cannot be executed either: if a command names it, that is found.
             continue
@@ -78,6 +83,26 @@ def audit_bag(bag: Path, arm: str = ARM) -> Audit:
         if content is not None:
             auditor.take((recorded.time_ns - start) * 1e-9, content)
     return auditor.finish()
+
+
+def describe(arm: Arm, bag: Path) -> None:
+    """Tell an arm what its robot said of itself in a bag.
+
+    :raises InputError: nothing, or what is another robot's.
+    """
+    from supervisor_node.arms import description_topic
+    from vla_cli.bag.reader import scan
+
+    topic = description_topic(arm.profile)
+    problems = [arm.describe(recorded.message.data) for recorded in scan(bag, [topic])]
+    if arm.lacks:
+        raise InputError(
+            "the robot's description is needed",
+            where=str(bag),
+            expected=f"the topic {topic}",
+            found=problems[0] if problems else "not recorded",
+            remedy="record it, or name a file in the profile's kinematics.description",
+        )
 
 
 def verdict(audit: Audit) -> str:

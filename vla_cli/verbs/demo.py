@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_cli.console import Console, Report
-from vla_cli.robots import FRANKA, ROBOTS
+from vla_cli.robots import FRANKA, ROBOTS, robot_of
 from vla_cli.surroundings import require, versions
 from vla_uq.errors import InputError
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     except DemoError as error:
         return Report(f"The demo did not run through: {error}", data={"error": str(error)}, exit_code=1)
     say("writing the report")
-    return write(outcomes, out, seed, f"{time.monotonic() - started:.0f} s of demo")
+    return write(outcomes, out, seed, f"{time.monotonic() - started:.0f} s of demo", robot)
 
 
 def clear(folder: Path) -> None:
@@ -80,7 +80,7 @@ def clear(folder: Path) -> None:
         raise InputError("cannot be written", where=str(folder), found=error.strerror) from error
 
 
-def write(outcomes: Sequence[Outcome], out: Path, seed: int, line: str) -> Report:
+def write(outcomes: Sequence[Outcome], out: Path, seed: int, line: str, robot: str = FRANKA) -> Report:
     """Audit the bag, then write summary, timeline, film and page."""
     from vla_cli.demo.history import histories
     from vla_cli.demo.page import write_page
@@ -89,7 +89,7 @@ def write(outcomes: Sequence[Outcome], out: Path, seed: int, line: str) -> Repor
     from vla_cli.demo.video import film
     from vla_cli.verbs.audit import audit_bag, verdict
 
-    audit = audit_bag(out / "bag")
+    audit = audit_bag(out / "bag", robot_of(robot).profile)
     for outcome in outcomes:
         outcome.unscored_chunks_executed = sum(
             audit.episode(episode).unscored_chunks_executed for episode in outcome.episode_ids

@@ -56,6 +56,8 @@ class CrispDouble:
         """Gripper commands."""
         self.silent = False
         """The pose is no longer published."""
+        self.follows: set[type] = {PoseStamped, JointState}
+        """Kinds of targets that move the arm."""
         node.create_subscription(PoseStamped, "target_pose", self._on_pose, 10)
         node.create_subscription(JointState, "target_joint", self._on_joints, 10)
         node.create_subscription(
@@ -72,8 +74,14 @@ class CrispDouble:
         """Whether two publishers make it ignore every target."""
         return any(self.node.count_publishers(topic) > 1 for topic in ("target_pose", "target_joint"))
 
+    def switch(self, kind: type, on: bool) -> None:
+        """The controller that follows such targets was switched on, where the arm is, or off."""
+        (self.follows.add if on else self.follows.discard)(kind)
+        self.plant.stand()
+
     def _takes(self, message: Any, problem: str) -> bool:
         self.received.append(message)
+        problem = problem if type(message) in self.follows else "not followed by the active controller"
         problem = "several publishers" if self.frozen else problem
         if problem:
             self.ignored[problem] += 1

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from robot_doubles.answers import STEADY
@@ -154,6 +156,30 @@ class Rig:
         for name, active in (("cartesian_impedance_controller", True), ("joint_impedance_controller", False)):
             manager.add(name, f"crisp_controllers/{name}", claims, active=active)
         return Robot(plant, arm, states, manager)
+
+    def franka_crisp_fr3(self, namespace: str = "") -> Robot:
+        """An FR3 behind CRISP's controllers on franka_ros2's hardware; each follows its own kind of target only."""
+        from robot_doubles.crisp import CrispDouble
+        from robot_doubles.franka import FrankaDouble
+        from robot_doubles.franka_gripper import FrankaGripperDouble
+        from robot_doubles.joint_states import JointStates
+
+        plant, manager, hardware = franka_plant(), self._manager(namespace), "FrankaHardwareInterface"
+        manager.add_hardware(hardware)
+        arm = CrispDouble(self.node("cartesian_impedance_controller", namespace), plant)
+        arm.follows = {PoseStamped}
+        states = JointStates(self.node("joint_state_broadcaster", namespace), plant, "franka/joint_states")
+        franka = FrankaDouble(self.node("franka", namespace), plant, manager, hardware)
+        gripper = FrankaGripperDouble(self.node("franka_gripper", namespace))
+        manager.add("pose_broadcaster", "crisp_controllers/PoseBroadcaster")
+        claims = [f"{name}/effort" for name in plant.names]
+        for name, target in (
+            ("cartesian_impedance_controller", PoseStamped),
+            ("joint_impedance_controller", JointState),
+        ):
+            kind, change = "crisp_controllers/CartesianController", partial(arm.switch, target)
+            manager.add(name, kind, claims, active=target in arm.follows, hardware=hardware, on_change=change)
+        return Robot(plant, arm, states, manager, franka, gripper)
 
     def widowx_xs(self, namespace: str = "wx250s", description: str = "") -> Robot:
         """A WidowX-250s behind xs_sdk."""

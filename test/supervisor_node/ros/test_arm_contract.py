@@ -6,6 +6,7 @@ monitor, and asks for poses, so that on joint-space arms inverse kinematics is i
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable
@@ -14,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from arm_bench import KINDS, ArmBench
+
+from supervisor_node.arms.profile import find_profile
 
 pytestmark = [pytest.mark.ros, pytest.mark.drill]
 pytest.importorskip("pink", reason="inverse kinematics is not installed: pip install 'vla_monitor[ik]'")
@@ -24,12 +28,18 @@ SLACK = 0.25
 
 
 @pytest.fixture
-def bench_of(rig: Any, ros: Any, tmp_path: Path) -> Callable[[str], ArmBench]:
-    return lambda name: ArmBench(KINDS[name], rig, ros, tmp_path)
+def bench_of(rig: Any, ros: Any, tmp_path: Path) -> Callable[..., ArmBench]:
+    def make(name: str, rest: dict[str, Any] | None = None) -> ArmBench:
+        kind = KINDS[name]
+        stated = yaml.safe_load(find_profile(kind.profile).read_text(encoding="utf-8"))["rest"]
+        changed = dataclasses.replace(kind, changes=kind.changes | {"rest": stated | (rest or {})})
+        return ArmBench(changed, rig, ros, tmp_path)
+
+    return make
 
 
 @pytest.fixture(params=KINDS)
-def contract(request: pytest.FixtureRequest, bench_of: Callable[[str], ArmBench]) -> ArmBench:
+def contract(request: pytest.FixtureRequest, bench_of: Callable[..., ArmBench]) -> ArmBench:
     return bench_of(request.param)
 
 
@@ -198,10 +208,11 @@ def test_a_controller_that_interpolates_from_the_measured_state_is_not_used(benc
     contract.until(1)
 
 
-def test_20_a_reflex_is_a_fault_until_recovery_and_reset(bench_of: Any, spawn: Any) -> None:
+@pytest.mark.parametrize("name", ["franka_jtc", "franka_crisp_fr3"])
+def test_20_a_reflex_is_a_fault_until_recovery_and_reset(bench_of: Any, spawn: Any, name: str) -> None:
     from vla_monitor.msg import SupervisorState as State
 
-    contract = bench_of("franka_jtc")
+    contract = bench_of(name)
     begin(contract, spawn)
     moving(contract)
     contract.robot.franka.reflex("cartesian_reflex")
@@ -219,15 +230,47 @@ def test_20_a_reflex_is_a_fault_until_recovery_and_reset(bench_of: Any, spawn: A
     contract.until(State.HALTED)
 
 
-def test_20_a_controller_that_somebody_switched_off_is_a_fault(bench_of: Any, spawn: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "controller"),
+    [("widowx_jtc", "arm_controller"), ("franka_crisp_fr3", "cartesian_impedance_controller")],
+)
+def test_20_a_controller_that_somebody_switched_off_is_a_fault(
+    bench_of: Any, spawn: Any, name: str, controller: str
+) -> None:
     from vla_monitor.msg import SupervisorState as State
 
-    contract = bench_of("widowx_jtc")
+    contract = bench_of(name)
     begin(contract, spawn)
     moving(contract)
-    contract.robot.manager.deactivate("arm_controller")
+    contract.robot.manager.deactivate(controller)
     fault = contract.until(State.FAULT)
-    assert fault.reason == State.REASON_HARDWARE and "arm_controller is inactive" in fault.text
+    assert fault.reason == State.REASON_HARDWARE and f"{controller} is inactive" in fault.text
+
+
+def test_crisp_is_brought_to_rest_by_its_joint_controller_where_a_pose_hold_does_not(bench_of: Any, spawn: Any) -> None:
+    """Under CRISP's cartesian controller a joint target is the posture of the null space only: an arm that is a step
+    away from its hold is taken over by the controller that follows joints, and given back on request.
+    """
+    from vla_monitor.msg import SupervisorState as State
+
+    contract = bench_of("franka_crisp_fr3", {"tolerance": [0.005] * 7})
+    contract.robot.plant.lag = 0.2  # s: the last pose target is some way ahead of the arm
+    begin(contract, spawn)
+    moving(contract)
+    assert contract.trigger("halt").success
+    halted = contract.until(State.HALTED)
+    active = {name: one.active for name, one in contract.robot.manager.controllers.items()}
+    assert active["joint_impedance_controller"] and not active["cartesian_impedance_controller"]
+    held = np.array(contract.records[-1][1].joints)
+    assert halted.halt_verified and rests(contract) and np.abs(contract.robot.plant.q - held).max() < 0.005
+    refused = contract.trigger("resume")
+    assert not refused.success and "recover_robot" in refused.message
+    recovered = contract.trigger("recover_robot", 40.0)
+    assert recovered.success, recovered.message
+    contract.run(1.0)
+    resumed = contract.trigger("resume")
+    assert resumed.success, resumed.message
+    assert contract.robot.plant.disasters == []
 
 
 def test_xs_sets_a_short_profile_at_activation_and_takes_no_torque(bench_of: Any, spawn: Any) -> None:

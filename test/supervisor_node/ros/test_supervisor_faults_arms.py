@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.drill, pytest.mark.timeout(180)]
 pytest.importorskip("pink", reason="inverse kinematics is not installed: pip install 'vla_monitor[ik]'")
 
 LADDER = {"repeat": 0.5, "switch": 1.0, "fault": 2.0, "lost": 1.0}
+GRIP = -150.0
+"""PWM that keeps a grip, in the WidowX's profile."""
 HOLD = {"hold_controller": "fr3_hold_controller", "escalation": LADDER}
 
 
@@ -193,7 +195,34 @@ def test_5_deadman_holds_an_arm_of_joint_targets(driven: Callable[..., ArmBench]
     bench.supervisor.process.kill()  # type: ignore[attr-defined]
     bench.ros.spin_until(lambda: tripped[-1], 5.0, "the deadman to trip")
     bench.run(0.5)
-    last = bench.robot.arm.received[-1]
+    of_arm = [one for one in bench.robot.arm.received if getattr(one, "name", "arm") == "arm"]
+    last = of_arm[-1]
     held = np.array(last.points[0].positions if hasattr(last, "points") else last.cmd)
     assert np.allclose(held, np.array(bench.records[-1][1].joints), atol=1e-6), "where it was last sent"
     assert bench.robot.plant.at_rest and bench.robot.plant.disasters == []
+
+
+@pytest.mark.faults(row=5, tier="R")
+@pytest.mark.parametrize(("wanted", "lasting"), [(0.0, GRIP), (1.0, 0.0)])
+def test_5_deadman_ends_what_the_grippers_motor_would_go_on_with(
+    driven: Callable[..., ArmBench], spawn: Any, wanted: float, lasting: float
+) -> None:
+    """xs_sdk keeps a PWM for ever: a closing gripper keeps its grip with less, an opening one stops."""
+    bench = driven("widowx_xs", start=False)
+    spawn("supervisor_node.deadman.node", params={"robot": str(bench.profile_file)})
+    gripper = bench.robot.arm.motors.gripper
+    bench.ros.spin_until(lambda: bench.pose is not None, 20.0, "the arm")
+    bench.ros.spin_until(
+        lambda: bench.ros.node.count_publishers("wx250s/commands/joint_single") == 2, 20.0, "supervisor and deadman"
+    )
+    bench.run(3.0)  # until the deadman hears the supervisor
+    bench.goal, bench.gripper = bench.grip + [0.0, 0.20, 0.0], 0.0
+    bench.start()
+    if wanted:
+        bench.go_on(lambda: gripper.pwm == GRIP, "the gripper is closed")
+        bench.gripper = wanted
+    full = 250.0 if wanted else -250.0
+    bench.go_on(lambda: gripper.pwm == full, "the motor runs")
+    bench.supervisor.process.kill()  # type: ignore[attr-defined]
+    bench.run(1.0)
+    assert gripper.pwm == lasting and bench.robot.plant.at_rest
