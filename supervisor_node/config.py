@@ -39,7 +39,7 @@ class Config:
     max_resumes: int = 1
     takeover_blend: bool = False
     joints_timeout: float = 0.2
-    heartbeat_timeout: float = 0.35
+    heartbeat_timeout: float = 0.3
     arming_time: float = 0.5
     resume_timeout: float = 3.0
     resume_cooldown: float = 0.5

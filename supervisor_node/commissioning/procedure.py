@@ -52,7 +52,9 @@ class Act:
 
 Steps = Generator[Act, Seen, None]
 _TRIES = 4
-"""Attempts at a sweep: one in which this computer or the network was late tells of them, not of the arm."""
+"""Attempts at a sweep: one at whose end this computer or the network was late tells of them, not of the arm."""
+_NEAR = 0.15
+"""Seconds before the stop from which being late counts."""
 
 
 class Procedure:
@@ -68,7 +70,8 @@ class Procedure:
         self._sweeps = plan(arm, seen.measured, course)
         self._seen, self._home, self._hold = seen, seen.measured.q.copy(), seen.measured.q.copy()
         self._samples: list[Sample] = []
-        self._late, self._heard_at = 0.0, seen.now
+        self._late = self._spoiled = 0.0
+        self._heard_at = seen.now
         self._gripper = GripperPass()
 
     def run(self) -> Steps:
@@ -113,10 +116,10 @@ class Procedure:
         for attempt in range(1, _TRIES + 1):
             if sweep in self.evidence.skipped:
                 return
-            again = f"{label}, again: {1000 * self._late:.0f} ms late" if attempt > 1 else label
+            again = f"{label}, again: {1000 * self._spoiled:.0f} ms late" if attempt > 1 else label
             self._late, stops = 0.0, len(self.evidence.stops)
             yield from self._once(sweep, again)
-            if self._late <= self._arm.profile.period:
+            if self._spoiled <= self._arm.profile.period:
                 return
             if attempt < _TRIES:
                 del self.evidence.stops[stops:]
@@ -131,15 +134,15 @@ class Procedure:
                 yield from self._capture(last, f"{label}: at the edge of the workspace, not gone further")
                 yield from self._back()
                 return
+            if sweep.travel - gone > _NEAR * sweep.speed:
+                self._late = 0.0
             last = self._target(sweep, home, gone, last)
             yield from self._tick(self._moving(last), tell)
             tell = ""
         yield from self._stop(sweep, last)
-        late = self._late
         if sweep.line:
             yield from self._back_along(home)
         yield from self._back()
-        self._late = late  # being late on the way home spoils nothing
 
     def _back_along(self, home: Pose) -> Steps:
         """By poses, for joint targets may not do it."""
@@ -161,11 +164,14 @@ class Procedure:
         self._samples.clear()
         if sweep.silent:
             escalation = self._arm.profile.escalation
+            self._spoiled = self._late
             while self._seen.now - now < escalation.fault:
                 yield from self._tick(None)
         else:
             yield from self._capture(last)
-            yield from self._stay(self._course.settle)
+            yield from self._stay(rest.window)
+            self._spoiled = self._late
+            yield from self._stay(self._course.settle - rest.window)
         resting = rest_after(self._samples, now, rest.window, rest.noise)
         over = math.nan
         if not sweep.silent:
