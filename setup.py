@@ -18,7 +18,10 @@ from setuptools.dist import Distribution
 
 NAME = "vla_monitor"
 ROOT = Path(__file__).parent.resolve()
-ROOMS = ["vla_uq", "vla_policy", "policy_node", "monitor_node", "supervisor_node", "teleop_node", "sim_node", "vla_cli"]
+ROOMS = [
+    *("vla_uq", "vla_policy", "policy_node", "monitor_node", "supervisor_node", "teleop_node", "sim_node"),
+    *("vla_server", "vla_cli"),
+]
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 BUILD_ONLY = {"__pycache__", "cmake", "environment", "parent_prefix_path", "package.dsv"}
 """Parts of paths that serve a colcon workspace or a later build, and may name this machine's folders."""

@@ -82,7 +82,7 @@ class ObservationAssembler:
         values = np.asarray(positions, np.float64)
         _finite(values, "joint_states")
         width = float(sum(sign * values[index[name]] for name, sign in self._fingers.items()))
-        self._streams["joint_states"].append(_Sample(stamp, now, width))
+        self._streams["joint_states"].append(_Sample(stamp, now, (width, names, positions)))
 
     def pose(self, stamp: Stamp, position: Sequence[float], quaternion: Sequence[float], now: float) -> None:
         """Take a measured pose: position (m) and quaternion (x, y, z, w) in the base frame.
@@ -123,13 +123,15 @@ class ObservationAssembler:
             return None
         self.problem = ""
         position, rotation = parts["current_pose"].value
+        width, names, positions = parts["joint_states"].value
         observation = Observation(
             images={name: parts[name].value for name in self._cameras},
             position=position,
             rotation=rotation,
-            width=parts["joint_states"].value,
+            width=width,
             instruction=instruction,
             stamp=parts["joint_states"].stamp,
+            joints=dict(zip(names, positions, strict=False)),
         )
         return Assembled(observation, oldest)
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -27,11 +26,14 @@ from vla_monitor.msg import ActionChunk, PolicyInfo, PolicyTrace, Tensor
 from vla_monitor.srv import ResetPolicy
 
 from policy_node import backends
-from policy_node.assembly import Assembled, ObservationAssembler
+from policy_node.announce import details, fill_info, health
+from policy_node.assembly import ObservationAssembler
+from policy_node.loop import InferenceLoop
 from policy_node.schedule import InferenceSchedule
-from policy_node.session import PolicySession
+from policy_node.session import Decision, PolicySession
 from vla_policy.manifest import WEIGHTS
 from vla_policy.observation import CAMERAS
+from vla_uq.contracts import Trace
 from vla_uq.errors import InputError
 from vla_uq.images import decode
 
@@ -43,6 +45,8 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "device": ("cpu", "cpu or cuda"),
     "draws": (1, "chunks sampled for the trace; 1: the executed one alone, without the tensor samples", 1, 64),
     "last_layer": (False, "whether the trace carries the last hidden layer, where the back end has one"),
+    "nodes": (0, "last nodes of the path that the members are compared at; 0: all but t = 0", 0, 1000),
+    "paths": (1, "sampled paths that the members are compared on; 1: the executed one alone", 1, 64),
     "seed": (-1, "seed of the sampling noise, read at each reset; -1: from entropy", -1, 2**63 - 1),
     "lockstep": (False, "infer by the observations' stamps: the robot waits for every command"),
     "tolerance": (
@@ -52,6 +56,12 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
         10.0,
     ),
     "max_age": (0.3, "oldest part of an observation that is acted on, s since receipt; not in lockstep", 0.0, 10.0),
+    "max_latency": (
+        0.0,
+        "oldest observation whose chunk still leaves, s; 0: as old as its last action; not in lockstep",
+        0.0,
+        3600.0,
+    ),
     "image_height": (256, "pixels of the camera images", 1, MOST_PIXELS),
     "image_width": (256, "pixels of the camera images", 1, MOST_PIXELS),
     "fingers": (
@@ -64,11 +74,17 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
 RESENDABLE = QoSProfile(depth=10)
 """Of a writer: a slow recorder gets what it missed. Readers that act keep only the last."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-INFO_PERIOD, DIAGNOSTICS_PERIOD = 0.1, 1.0
+INFO_PERIOD, DIAGNOSTICS_PERIOD, COMPLAINT_PERIOD = 0.1, 1.0, 5.0
+NUMBERS = str.maketrans("", "", "0123456789.")
+"""Complaints that differ in a number are of one kind, and each kind is logged once in a period."""
+RECORDING = ("draws", "last_layer", "nodes", "paths")
+"""Parameters that are options of the back end."""
+FAREWELL = 1.0
+"""Seconds that an inference has to end when its policy is closed."""
 
 
 class PolicyNode(LifecycleNode):
-    """Managed node around a :class:`PolicySession`."""
+    """Managed node around an :class:`InferenceLoop`, whose outlet it is."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("policy_node", **options)
@@ -79,10 +95,9 @@ class PolicyNode(LifecycleNode):
             elif limits:
                 descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1])]
             self.declare_parameter(name, default, descriptor)
-        self._active = False
-        self._last_inference: float | None = None
-        self._fault = ""
-        self._session: PolicySession
+        self._open, self._active = False, False
+        self._complained: dict[str, float] = {}
+        self._loop: InferenceLoop
 
     def autostart(self) -> None:
         """Configure and activate, if the parameter says so; a node that cannot be configured stays up, unconfigured."""
@@ -95,20 +110,28 @@ class PolicyNode(LifecycleNode):
         weights = self._value("weights") or WEIGHTS
         try:
             # Only what was asked for: not every back end has every option.
-            options = {name: self._value(name) for name in ("draws", "last_layer")}
+            options = {name: self._value(name) for name in RECORDING}
             asked = {name: value for name, value in options.items() if value != PARAMETERS[name][0]}
             backend = backends.load(self._value("back_end"), weights, device=self._value("device"), **asked)
         except InputError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        self._session = PolicySession(backend, self._value("frame_id"))
         lockstep, info = self._value("lockstep"), backend.info
         tolerance, max_age = (0.0, math.inf) if lockstep else (self._value("tolerance"), self._value("max_age"))
+        latest = math.inf if lockstep else self._value("max_latency") or info.horizon * info.step_duration
         self._assembler = ObservationAssembler(CAMERAS, self._value("fingers"), tolerance, max_age)
-        self._schedule = InferenceSchedule(info.execute_steps, info.step_duration, lockstep)
-        self._size = self._value("image_height"), self._value("image_width")
-        self._open()
-        self.get_logger().info(f"{info.back_end} policy {info.fingerprint}, {info.members} members, from {weights}")
+        self._loop = InferenceLoop(
+            PolicySession(backend, self._value("frame_id")),
+            self._assembler,
+            InferenceSchedule(info.execute_steps, info.step_duration, lockstep),
+            latest,
+            self,
+        )
+        self._open, self._size = True, (self._value("image_height"), self._value("image_width"))
+        self._open_topics()
+        remarks = "".join(f"; {name}: {text}" for name, text in info.remarks.items())
+        found = f"{info.back_end} policy {info.fingerprint}, {info.members} members, from {weights}{remarks}"
+        self.get_logger().info(found)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -120,12 +143,12 @@ class PolicyNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop inferring; the next episode needs a reset."""
         self._active = False
-        self._schedule.stop()
+        self._loop.halt()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the topics."""
-        self._active = False
+        """Close the policy and the topics."""
+        self.close_policy()
         for subscription in self._subscriptions_of_robot:
             self.destroy_subscription(subscription)
         for publisher in (self._chunks, self._traces, self._infos, self._diagnostics):
@@ -135,7 +158,13 @@ class PolicyNode(LifecycleNode):
         self.destroy_service(self._service)
         return TransitionCallbackReturn.SUCCESS
 
-    def _open(self) -> None:
+    def close_policy(self) -> None:
+        """Let go of the back end, if there is one; an inference that does not end is left to itself."""
+        if self._open and not self._loop.close(FAREWELL):
+            self.get_logger().warning("the back end does not end its inference")
+        self._open, self._active = False, False
+
+    def _open_topics(self) -> None:
         self._chunks = self.create_lifecycle_publisher(ActionChunk, "~/chunk", RESENDABLE)
         self._traces = self.create_lifecycle_publisher(PolicyTrace, "~/trace", RESENDABLE)
         # Heartbeats go out on plain publishers: an inactive lifecycle publisher drops silently.
@@ -159,98 +188,67 @@ class PolicyNode(LifecycleNode):
 
     # -- observations in -------------------------------------------------------------------------------------------
     def _on_joints(self, message: JointState) -> None:
-        self._take(self._assembler.joint_state, _stamp(message), message.name, message.position)
+        self._loop.take(self._assembler.joint_state, _stamp(message), message.name, message.position)
 
     def _on_pose(self, message: PoseStamped) -> None:
         p, q = message.pose.position, message.pose.orientation
-        self._take(self._assembler.pose, _stamp(message), (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
+        self._loop.take(self._assembler.pose, _stamp(message), (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
 
     def _on_image(self, camera: str, message: Image) -> None:
         try:
             image = decode(message, camera, self._size)
         except InputError as error:
-            self._complain(error)
+            self._loop.complain(str(error))
         else:
-            self._take(self._assembler.image, camera, _stamp(message), image)
+            self._loop.take(self._assembler.image, camera, _stamp(message), image)
 
-    def _take(self, store: Any, *values: Any) -> None:
-        now = time.monotonic()
-        try:
-            store(*values, now)
-        except InputError as error:
-            self._complain(error)
-        else:
-            self._infer_if_due(now)
-
-    def _complain(self, error: InputError) -> None:
-        self._fault = str(error)
-        self.get_logger().warning(self._fault, throttle_duration_sec=5.0)
-
-    # -- chunks and traces out -------------------------------------------------------------------------------------
-    def _infer_if_due(self, now: float) -> None:
-        if not self._active or not self._schedule.due(now):
-            return
-        assembled = self._assembler.assemble(self._session.instruction, now)
-        if assembled is not None and self._schedule.start(assembled.observation.stamp, assembled.oldest):
-            self._infer(assembled)
-
-    def _infer(self, assembled: Assembled) -> None:
-        decision = self._session.decide(assembled.observation)
-        age = time.monotonic() - assembled.oldest
+    # -- chunks and traces out, on the thread of the inferences ----------------------------------------------------
+    def chunk(self, decision: Decision, age: float) -> None:
+        """See :class:`Outlet`."""
         message = replace(decision.chunk, observation_age=age).fill(ActionChunk())
         message.header.stamp = self.get_clock().now().to_msg()
+        self._header = message.header
         self._chunks.publish(message)
-        trace = self._session.trace(decision).fill(PolicyTrace(header=message.header), Tensor)
-        self._traces.publish(trace)
-        self._last_inference = time.monotonic()
-        self._fault = ""
 
+    def trace(self, trace: Trace) -> None:
+        """See :class:`Outlet`."""
+        self._traces.publish(trace.fill(PolicyTrace(header=self._header), Tensor))
+
+    def complain(self, problem: str) -> None:
+        """See :class:`Outlet`."""
+        kind, now = problem.translate(NUMBERS), time.monotonic()
+        if now - self._complained.get(kind, -math.inf) >= COMPLAINT_PERIOD:
+            self._complained[kind] = now
+            self.get_logger().warning(problem)
+
+    # -- what others ask and hear ----------------------------------------------------------------------------------
     def _reset(self, request: ResetPolicy.Request, response: ResetPolicy.Response) -> ResetPolicy.Response:
-        """Forget everything of the episode before; an empty episode_id ends inferring until the next reset."""
-        response.run_id = np.frombuffer(self._session.run_id, np.uint8)
-        if not self._active:
-            response.message = "policy_node is not active"
-            return response
+        session = self._loop.session
+        response.run_id = np.frombuffer(session.run_id, np.uint8)
         seed = self._value("seed")
-        self._session.reset(request.episode_id, request.instruction, None if seed < 0 else seed)
-        response.ok, response.first_sequence = True, self._session.next_sequence
-        # Nothing received before now is acted on; in lockstep the robot publishes what it waits with again.
-        self._assembler.clear()
-        if request.episode_id:
-            self._schedule.reset()
-        else:
-            self._schedule.stop()
+        response.message = (
+            self._loop.reset(request.episode_id, request.instruction, None if seed < 0 else seed)
+            if self._active
+            else "policy_node is not active"
+        )
+        response.ok = not response.message
+        response.first_sequence = session.next_sequence if response.ok else 0
         return response
 
     def _announce(self) -> None:
         if not self._active:
             return
-        now, info = time.monotonic(), self._session.backend.info
-        message = PolicyInfo(
-            run_id=np.frombuffer(self._session.run_id, np.uint8),
-            fingerprint=info.fingerprint,
-            back_end=info.back_end,
-            members=info.members,
-            space=int(info.space),
-            reference=int(info.reference),
-            names=list(info.names),
-            horizon=info.horizon,
-            dim=info.dim,
-            execute_steps=info.execute_steps,
-            tensors=list(self._session.tensors),
-            last_inference_age=-1.0 if self._last_inference is None else now - self._last_inference,
-        )
+        message = fill_info(PolicyInfo(), self._loop.session, self._value("frame_id"), self._loop.age)
         message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = self._value("frame_id")
-        message.step_duration = Duration(seconds=info.step_duration).to_msg()
         self._infos.publish(message)
 
     def _diagnose(self) -> None:
-        waiting = self._assembler.problem if self._schedule.running else ""
-        problem = self._fault or waiting
-        level = DiagnosticStatus.WARN if problem else DiagnosticStatus.OK
-        text = problem or ("inferring" if self._schedule.running else "no episode")
-        status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=text)
+        loop = self._loop
+        level, text = health(loop.problem, loop.busy, loop.latest, loop.running)
+        values = [KeyValue(key=key, value=value) for key, value in details(loop.session).items()]
+        status = DiagnosticStatus(
+            level=getattr(DiagnosticStatus, level), name=self.get_fully_qualified_name(), message=text, values=values
+        )
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
@@ -294,6 +292,7 @@ def main(args: list[str] | None = None) -> int:
     while not stop.is_set():
         executor.spin_once(timeout_sec=0.1)
     executor.shutdown()
+    node.close_policy()
     node.destroy_node()
     rclpy.try_shutdown()
     return 0

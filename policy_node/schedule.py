@@ -27,12 +27,17 @@ class InferenceSchedule:
         """Nothing is due until the next reset."""
         self.running = False
         self._last: tuple[float, Stamp] | None = None
+        self._wait = self._steps
+
+    def retry(self) -> None:
+        """The last inference came to nothing: the next observation is due; in lockstep the same one, said again."""
+        self._wait = 0 if self._lockstep else 1
 
     def due(self, now: float) -> bool:
         """Whether an observation received now may start an inference; a cheap test before assembling one."""
         if not self.running or self._lockstep or self._last is None:
             return self.running
-        return now - self._last[0] >= (self._steps - 0.5) * self._dt
+        return now - self._last[0] >= (self._wait - 0.5) * self._dt
 
     def start(self, stamp: Stamp, observed: float) -> bool:
         """Start an inference on the observation of ``stamp`` if it is the one to act on; says whether.
@@ -40,10 +45,10 @@ class InferenceSchedule:
         :param observed: when its oldest part was received, on the steady clock (s).
         """
         if self._last is not None:
-            early = _control_steps(self._last[1], stamp, self._dt) < self._steps
+            early = _control_steps(self._last[1], stamp, self._dt) < self._wait
             if early if self._lockstep else not self.due(observed):
                 return False
-        self._last = observed, stamp
+        self._last, self._wait = (observed, stamp), self._steps
         return True
 
 

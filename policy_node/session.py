@@ -1,4 +1,8 @@
-"""One run of a policy process: who counts what, and how a back end's answers become chunks and traces."""
+"""One run of a policy process: who counts what, and how a back end's answers become chunks and traces.
+
+An inference may run on a thread of its own, with an order made before it and its answer sealed after it, so that what
+comes in meanwhile, a reset above all, finds nobody waiting. An answer to an order from before a reset is dropped.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,25 @@ from vla_uq.contracts import Chunk, Key, Trace
 
 
 @dataclass(frozen=True, eq=False)
+class Order:
+    """An inference to be made.
+
+    :param epoch: number of the reset that it belongs to.
+    """
+
+    observation: Observation
+    epoch: int
+    instruction: str
+    seed: int | None
+
+
+@dataclass(frozen=True, eq=False)
 class Decision:
     """A chunk that is ready to leave, and what its trace will be made of."""
 
     chunk: Chunk
     inference: Inference
-    observation: Observation
+    order: Order
 
 
 class PolicySession:
@@ -33,6 +50,8 @@ class PolicySession:
         self.instruction, self.episode_id = "", ""
         self._frame_id = frame_id
         self._sequence, self._step = 0, 0
+        self._seed: int | None = None
+        self._epoch, self._ready = 0, -1
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -47,16 +66,39 @@ class PolicySession:
     def reset(self, episode_id: str, instruction: str, seed: int | None) -> None:
         """Begin an episode, or go on with it after a resume: the policy remembers nothing.
 
+        The back end hears of it before its next inference.
+
         :param seed: of the sampling noise; None draws one from the system.
         """
-        self.episode_id, self.instruction = episode_id, instruction
+        self.episode_id, self.instruction, self._seed = episode_id, instruction, seed
         self._step = 0
-        self.backend.reset(instruction, seed)
+        self._epoch += 1
 
-    def decide(self, observation: Observation) -> Decision:
-        """Act on an observation and give the inference its key; the chunk's observation age is still to be set."""
-        info = self.backend.info
-        inference = self.backend.act(observation)
+    def stop(self) -> None:
+        """Take no answer to what has been ordered."""
+        self._epoch += 1
+
+    def order(self, observation: Observation) -> Order:
+        """What :meth:`infer` needs to know, as of now."""
+        return Order(observation, self._epoch, self.instruction, self._seed)
+
+    def infer(self, order: Order) -> Inference:
+        """Act on an observation; the only call, besides :meth:`trace`, that takes time.
+
+        :raises BackendError: as :meth:`Backend.act`.
+        """
+        if self._ready != order.epoch:
+            self.backend.reset(order.instruction, order.seed)
+            self._ready = order.epoch
+        return self.backend.act(order.observation)
+
+    def current(self, order: Order) -> bool:
+        """Whether nothing has been reset or stopped since."""
+        return order.epoch == self._epoch
+
+    def seal(self, order: Order, inference: Inference) -> Decision:
+        """Give a current order's inference its key; the chunk's observation age is still to be set."""
+        info, observation = self.backend.info, order.observation
         key = Key(self.run_id, self._sequence, self.episode_id, self._step)
         self._sequence += 1
         self._step += 1
@@ -73,13 +115,20 @@ class PolicySession:
             instruction=observation.instruction,
             observation_stamp=observation.stamp,
         )
-        return Decision(chunk, inference, observation)
+        return Decision(chunk, inference, order)
+
+    def decide(self, observation: Observation) -> Decision:
+        """All of it at once, where nothing else goes on."""
+        order = self.order(observation)
+        return self.seal(order, self.infer(order))
 
     def trace(self, decision: Decision) -> Trace:
         """What the policy was thinking, with what the monitor needs to notice a frozen camera: ``image_digest``
         (cameras,) and ``position`` (3,) m of the observation.
+
+        :raises BackendError: as :meth:`Backend.introspect`.
         """
-        observation = decision.observation
+        observation = decision.order.observation
         tensors = dict(self.backend.introspect(decision.inference))
         tensors["image_digest"] = image_digest(observation.images)
         tensors["position"] = np.asarray(observation.position, np.float32)

@@ -29,6 +29,7 @@ NEEDS = {
     "policy": Need("onnxruntime", ("onnxruntime",), "pip install onnxruntime"),
     "train": Need("PyTorch", ("torch",), "pip install 'vla-monitor[train]'"),
     "bag": Need("rosbags", ("rosbags",), "pip install rosbags"),
+    "server": Need("the websocket server", ("msgpack", "websockets"), "pip install 'vla-monitor[server]'"),
     "video": Need("PyAV", ("av",), "pip install av"),
     "plot": Need("matplotlib", ("matplotlib",), "pip install matplotlib"),
 }

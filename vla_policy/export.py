@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from vla_policy.instruction import TEXT
-from vla_policy.manifest import ACTION_SCALE, OPEN_WIDTH, FlowManifest, TokenManifest, sha256
+from vla_policy.manifest import ACTION_SCALE, OPEN_WIDTH, FlowManifest, TokenManifest, normaliser, sha256
 from vla_policy.nets import ACTION, CONTEXT, FEATURE, GEOMETRY, HORIZON, WIDTH, Member
 from vla_policy.observation import CAMERAS, IMAGE_SIZE, PROPRIO
 from vla_policy.token_nets import TokenPolicy
@@ -47,17 +47,21 @@ def export(
 ) -> FlowManifest:
     """Write ``encoder_<i>.onnx``, ``velocity_<i>.onnx`` and ``manifest.json``; check each graph against torch.
 
+    Members that share one encoder, the same module, are written with it once.
+
     :param open_width: of the robot's fingers, see :class:`Manifest`.
     :raises RuntimeError: when a graph does not agree with torch.
     """
     noise = (torch.randn(ROWS, HORIZON * ACTION), torch.rand(ROWS), torch.randn(ROWS, CONTEXT))
+    shared = [next(j for j, other in enumerate(members) if other.encoder is m.encoder) for m in members]
     graphs = []
     for i, member in enumerate(members):
-        graphs += [
-            Graph(f"encoder_{i}.onnx", member.encoder, _observed(), [*CAMERAS, "proprio", "text"], ["context"]),
-            Graph(f"velocity_{i}.onnx", member.velocity, noise, ["x", "t", "context"], ["velocity", "last_layer"]),
-        ]
-    files = _write(graphs, directory)
+        if shared[i] == i:
+            inputs = [*CAMERAS, "proprio", "text"]
+            graphs.append(Graph(f"encoder_{i}.onnx", member.encoder, observed(), inputs, ["context"]))
+        outputs = ["velocity", "last_layer"]
+        graphs.append(Graph(f"velocity_{i}.onnx", member.velocity, noise, ["x", "t", "context"], outputs))
+    files = write_graphs(graphs, directory)
     manifest = FlowManifest(
         members=len(members),
         horizon=HORIZON,
@@ -65,6 +69,8 @@ def export(
         files=files,
         training=training,
         open_width=open_width,
+        encoders=() if shared == list(range(len(members))) else tuple(shared),
+        normalisers=(normaliser(ACTION_SCALE),) * len(members),
         **SHARED,
     )
     manifest.save(directory)
@@ -78,7 +84,7 @@ def export_tokens(policy: TokenPolicy, directory: Path, training: dict[str, Any]
     """
     state = (torch.randn(ROWS, WIDTH), torch.randn(ROWS, WIDTH), torch.rand(ROWS), torch.arange(ROWS))
     graphs = [
-        Graph("encoder_0.onnx", policy, _observed(), [*CAMERAS, "proprio", "text"], ["context", "code"]),
+        Graph("encoder_0.onnx", policy, observed(), [*CAMERAS, "proprio", "text"], ["context", "code"]),
         Graph(
             "head_0.onnx",
             policy.head,
@@ -87,7 +93,7 @@ def export_tokens(policy: TokenPolicy, directory: Path, training: dict[str, Any]
             ["logits", "memory_out", "last_layer"],
         ),
     ]
-    files = _write(graphs, directory)
+    files = write_graphs(graphs, directory)
     manifest = TokenManifest(
         members=1, horizon=TOKEN_HORIZON, bins=BINS, limits=LIMITS, files=files, training=training, **SHARED
     )
@@ -109,13 +115,17 @@ class Graph:
     outputs: list[str]
 
 
-def _observed() -> tuple[torch.Tensor, ...]:
+def observed() -> tuple[torch.Tensor, ...]:
+    """``ROWS`` observations of nothing, in the order in which encoders take them."""
     images = torch.rand(ROWS, 3, IMAGE_SIZE, IMAGE_SIZE)
     return images, images.flip(0), torch.randn(ROWS, PROPRIO), torch.randn(ROWS, TEXT)
 
 
-def _write(graphs: Sequence[Graph], directory: Path) -> dict[str, str]:
-    """Export graphs; file name to SHA-256."""
+def write_graphs(graphs: Sequence[Graph], directory: Path) -> dict[str, str]:
+    """Export graphs and check each against torch; file name to SHA-256.
+
+    :raises RuntimeError: when a graph does not agree with torch.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for graph in graphs:
         _export(graph, directory / graph.file)

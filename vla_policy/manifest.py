@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vla_uq.errors import InputError
+from vla_uq.flow.convention import Convention
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 SCHEMA = 1
-FLOW, TOKENS = "onnx", "tokens"
+FLOW, TOKENS, TORCH, SCRIPTED = "onnx", "tokens", "torch", "scripted"
 """Back ends that manifests are written for."""
 FILE = "manifest.json"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -27,6 +29,11 @@ ACTION_SCALE = (0.6, 0.6, 0.6, 0.15, 0.15, 0.15, 1.0)
 """The normaliser, one for all members: action = normalised × scale."""
 OPEN_WIDTH = 0.076
 """A Franka's fingers farther apart than this (m) hold nothing: after a reset it counts as commanded open."""
+
+
+def _later(default: Any) -> Any:
+    """A field that manifests once lacked: it counts in the fingerprint only where it says something else."""
+    return field(default=default, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +62,17 @@ class Manifest:
     files: dict[str, str]
     training: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
-    open_width: float = OPEN_WIDTH
+    open_width: float = _later(OPEN_WIDTH)
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the policy: 16 hexadecimal digits of BLAKE2b over all that decides its actions.
-
-        A field that manifests once lacked counts only where it says something else than its default.
-        """
-        content = {name: value for name, value in asdict(self).items() if name != "training"}
-        if self.open_width == OPEN_WIDTH:
-            del content["open_width"]
+        """Identity of the policy: 16 hexadecimal digits of BLAKE2b over all that decides its actions."""
+        usual = {f.name: f.default for f in fields(self) if "later" in f.metadata}
+        content = asdict(self)
+        for name, default in usual.items():
+            if json.dumps(content[name]) == json.dumps(default):
+                del content[name]
+        del content["training"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -81,13 +88,13 @@ class Manifest:
             the class that is asked.
         """
         path, content = directory / FILE, _read(directory)
-        kind = TokenManifest if content.get("back_end") == TOKENS else FlowManifest
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        kind = KINDS.get(content.get("back_end", FLOW), FlowManifest)
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
         try:
-            manifest = kind(**fields)
+            manifest = kind(**values)
         except TypeError as error:
             raise InputError("not a policy manifest", where=str(path), found=str(error)) from error
-        if not isinstance(manifest, cls):
+        if cls is not Manifest and kind is not cls:
             raise InputError(
                 "manifest is made for another back end",
                 where=str(path),
@@ -97,14 +104,68 @@ class Manifest:
             )
         for name, digest in manifest.files.items():
             check_file(directory / name, digest)
-        return manifest
+        return cast("Self", manifest)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowManifest(Manifest):
-    """Of a flow-matching ensemble."""
+    """Of a flow-matching ensemble.
+
+    :param flow_steps: Euler steps from noise to the action.
+    :param time: ``velocity``: the networks' convention, see :class:`Convention`.
+    :param padded_dim: columns of the chunks that the networks see; the real ones come first, the others are padding
+        and are nobody's. 0: as many as there are real ones.
+    :param encoders: number of the encoder that each member looks through; empty: each member has its own.
+    :param normalisers: what :func:`normaliser` says of the statistics that each member was trained with; empty where
+        nobody noted it.
+    """
 
     flow_steps: int
+    time: str = _later("from_noise")
+    velocity: str = _later("to_action")
+    padded_dim: int = _later(0)
+    encoders: tuple[int, ...] = _later(())
+    normalisers: tuple[str, ...] = _later(())
+
+    @property
+    def convention(self) -> Convention:
+        """:raises InputError: when it is unknown."""
+        return Convention(self.time, self.velocity)
+
+    @property
+    def width(self) -> int:
+        """Columns of the chunks that the networks see."""
+        return self.padded_dim or self.action_dim
+
+    def encoder(self, member: int) -> int:
+        """Number of the encoder that a member looks through."""
+        return self.encoders[member] if self.encoders else member
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchManifest(FlowManifest):
+    """Of torch modules that are installed here; the folder holds their parameters alone, ``member_<i>.safetensors``.
+
+    :param factory: ``package.module:function`` that makes a member without parameters of its own.
+    """
+
+    factory: str
+    back_end: str = TORCH
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptedManifest(FlowManifest):
+    """Of a policy without networks: its disagreement is known, and it fails when it is told to.
+
+    :param chunk: (width,) normalised action that member 0's flow leads to, at every step of the horizon.
+    :param offsets: (members,) constant by which each member's velocity differs, in every element.
+    :param faults: number of an inference, from 0, to what goes wrong with it.
+    """
+
+    chunk: tuple[float, ...]
+    offsets: tuple[float, ...]
+    faults: dict[str, str] = field(default_factory=dict)
+    back_end: str = SCRIPTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +179,16 @@ class TokenManifest(Manifest):
     bins: int
     limits: tuple[float, ...]
     back_end: str = TOKENS
+
+
+KINDS: dict[str, type[Manifest]] = {TOKENS: TokenManifest, TORCH: TorchManifest, SCRIPTED: ScriptedManifest}
+"""Back end to its manifests; all others run a :class:`FlowManifest`."""
+
+
+def normaliser(scale: Sequence[float]) -> str:
+    """Identity of action statistics: 16 hexadecimal digits. Velocities of members that differ are not comparable."""
+    text = json.dumps([float(value) for value in scale])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _read(directory: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ class Observation:
     :param rotation: grip frame (3, 3), base frame.
     :param width: distance between the fingers (m).
     :param stamp: (sec, nanosec) of the joint state; echoed, never compared with a clock.
+    :param joints: name to position (rad, or m) of all that the joint state holds, for policies that look at them.
     """
 
     images: Mapping[str, NDArray[np.uint8]]
@@ -34,6 +35,7 @@ class Observation:
     width: float
     instruction: str
     stamp: tuple[int, int] = (0, 0)
+    joints: Mapping[str, float] = field(default_factory=dict)
 
 
 def proprioception(observation: Observation, gripper_command: float) -> NDArray[np.float32]:

@@ -80,6 +80,9 @@ class Recorded:
         """See :meth:`Backend.introspect`: ``context`` (173,)."""
         return {"context": np.asarray(inference.memory)}
 
+    def close(self) -> None:
+        """See :meth:`Backend.close`."""
+
 
 def replay(job: Job) -> None:
     """Play one rollout again and write its contexts, (T, 173); runs in a process of its own.

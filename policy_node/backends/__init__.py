@@ -7,15 +7,19 @@ import inspect
 from pathlib import Path
 from typing import Any, cast
 
-from policy_node.backends.base import Backend, Inference, PolicySpec
+from policy_node.backends.base import Backend, BackendError, Inference, PolicySpec
 from vla_policy.manifest import back_end_of
 from vla_uq.errors import InputError
 
-__all__ = ["BACKENDS", "Backend", "Inference", "PolicySpec", "load"]
+__all__ = ["BACKENDS", "Backend", "BackendError", "Inference", "PolicySpec", "load"]
 
 BACKENDS: dict[str, str] = {
     "onnx": "policy_node.backends.onnx:OnnxBackend",
+    "openpi": "policy_node.backends.openpi:OpenpiBackend",
+    "scripted": "policy_node.backends.scripted:ScriptedBackend",
     "tokens": "policy_node.backends.tokens:TokensBackend",
+    "torch": "policy_node.backends.torch:TorchBackend",
+    "transformers_ar": "policy_node.backends.transformers_ar:TransformersBackend",
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from vla_policy.instruction import TEXT
-from vla_policy.manifest import FILE, Manifest
+from vla_policy.manifest import FILE, FlowManifest, Manifest, normaliser
 from vla_policy.observation import CAMERAS, IMAGE_SIZE, PROPRIO
 from vla_uq.errors import InputError
 from vla_uq.wire import Array
@@ -47,6 +47,36 @@ def check_manifest(manifest: Manifest, path: Path, counts: Sequence[str] = ()) -
     check(manifest, path, "action_scale", are_numbers(scale, 7), "7 numbers")
     inside = are_numbers(span, 2) and all(type(n) is int for n in span) and 0 <= span[0] < span[1] <= manifest.context
     check(manifest, path, "feature_slice", inside, f"first and last + 1 within {manifest.context}")
+
+
+def check_flow(manifest: FlowManifest, path: Path) -> None:
+    """Check what every flow policy's manifest says.
+
+    :param path: of the manifest.
+    :raises InputError: naming the field that does not fit, or the member whose statistics are not those of the others.
+    """
+    check_manifest(manifest, path, ("flow_steps",))
+    members, width, encoders = manifest.members, manifest.padded_dim, manifest.encoders
+    check(manifest, path, "flow_steps", manifest.flow_steps > 1, "at least 2: the node t = 0 says nothing")
+    fits = type(width) is int and (width == 0 or width >= manifest.action_dim)
+    check(manifest, path, "padded_dim", fits, f"0, or at least action_dim, {manifest.action_dim}")
+    fits = len(encoders) in (0, members) and all(type(n) is int and 0 <= n < members for n in encoders)
+    check(manifest, path, "encoders", fits, f"none, or {members} numbers of encoders below {members}")
+    try:
+        manifest.convention  # noqa: B018
+    except InputError as error:
+        raise error.at(str(path)) from error
+    check(manifest, path, "normalisers", len(manifest.normalisers) in (0, members), f"none, or {members}")
+    own = normaliser(manifest.action_scale)
+    for member, found in enumerate(manifest.normalisers):
+        if found != own:
+            raise InputError(
+                f"member {member} was trained with another normaliser, so that its velocities mean something else",
+                where=f"{path}: normalisers",
+                expected=own,
+                found=found,
+                remedy="train the members with the same action statistics",
+            )
 
 
 def check(manifest: Manifest, path: Path, name: str, fits: bool, expected: str) -> None:

@@ -93,6 +93,9 @@ class TokensBackend:
             "token_entropies": -(np.exp(logs) * logs).sum(axis=1).astype(np.float32),
         }
 
+    def close(self) -> None:
+        """See :meth:`Backend.close`: nothing is held open."""
+
 
 def _open(folder: Path, device: str) -> tuple[TokenManifest, Any, Any]:
     """Read the manifest, open both graphs and run each once.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from vla_policy.observation import CAMERAS, Observation
+from vla_policy.manifest import ACTION_SCALE, ScriptedManifest
+from vla_policy.observation import CAMERAS, IMAGE_SIZE, Observation
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +45,40 @@ def token_policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder = tmp_path_factory.mktemp("token_weights")
     export_tokens(policy, folder, {})
     return folder, policy
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the folder of a scripted policy: three members, offsets 0, 0.1 and 0.2, other fields as given."""
+
+    def write(**fields: Any) -> Path:
+        manifest = ScriptedManifest(
+            **{
+                "members": 3,
+                "horizon": 16,
+                "action_dim": 7,
+                "execute_steps": 6,
+                "step_duration": 0.05,
+                "context": 11,
+                "last_layer": 1,
+                "feature_slice": (0, 11),
+                "action_scale": ACTION_SCALE,
+                "position_step": 0.05,
+                "rotation_step": 0.5,
+                "image_size": IMAGE_SIZE,
+                "files": {},
+                "flow_steps": 10,
+                "chunk": (0.5, 0.0, -0.5, 0.0, 0.0, 0.0, 1.0),
+                "offsets": (0.0, 0.1, 0.2),
+                **fields,
+            }
+        )
+        folder = tmp_path / f"scripted_{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        manifest.save(folder)
+        return folder
+
+    return write
 
 
 @pytest.fixture

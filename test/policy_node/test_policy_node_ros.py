@@ -229,3 +229,33 @@ def test_a_wrong_parameter_is_one_line_and_exit_code_2(spawn: Any, wrong: dict[s
     assert process.process.wait(20.0) == 2
     assert next(iter(wrong)) in process.text()
     assert "Traceback" not in process.text()
+
+
+def test_a_back_end_that_fails_hangs_or_is_late_never_silences_the_node(
+    robot: Robot, spawn: Any, scripted: Callable[..., Path]
+) -> None:
+    """Announcements and diagnostics go on while an inference runs; what it says too late never leaves."""
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    said: list[Any] = []
+    robot.ros.node.create_subscription(DiagnosticArray, "diagnostics", lambda m: said.append(m.status[0]), 10)
+    weights = scripted(faults={"0": "raise", "1": "late 1.2", "3": "hang"})
+    process = spawn("policy_node.node", params={"weights": str(weights), "max_latency": 0.5})
+    robot.run_until(lambda: robot.of("PolicyInfo"), "the policy's announcement")
+    assert robot.reset("one").ok
+    started = time.monotonic()
+    robot.run_until(lambda: "dropped" in process.text(), "the late answer")
+    announced = len(robot.of("PolicyInfo")) / (time.monotonic() - started)
+    assert "told to raise" in process.text() and "Traceback" not in process.text()
+    robot.run_until(lambda: robot.of("PolicyTrace"), "the inference that succeeds")
+    assert [m.key.step for m in robot.of("ActionChunk")] == [0]
+    said.clear()  # the late inference looked as if it hung
+    robot.run_until(lambda: any("not answered" in status.message for status in said), "the diagnostics of a hang")
+    hung = next(status for status in said if "not answered" in status.message)
+    assert hung.level == b"\x02" and {v.key: v.value for v in hung.values}["nodes"] == "the last 9 of 9"
+    assert announced > 5.0, "heartbeats at 10 Hz, whatever the back end does"
+    robot.run_until(lambda: robot.of("PolicyInfo")[-1].last_inference_age > 0.5, "a heartbeat that tells it")
+    assert len(robot.of("ActionChunk")) == 1
+    answer = robot.reset("two")
+    assert not answer.ok and "not answered" in answer.message
+    assert process.stop() == 0

@@ -73,3 +73,14 @@ def test_a_reset_makes_the_next_inference_due_at_once(lockstep: bool) -> None:
     assert not offer(one, 1, 0.06)
     one.reset()
     assert offer(one, 1, 0.06)
+
+
+def test_after_a_failure_the_next_observation_is_due_and_then_every_sixth_again() -> None:
+    real, locked = schedule(lockstep=False), schedule(lockstep=True)
+    assert offer(real, 0, 0.0) and offer(locked, 0, 0.0)
+    real.retry()
+    locked.retry()
+    assert not offer(real, 0, 0.0), "the same picture fails again"
+    assert offer(locked, 0, 0.0), "the robot waits with this one"
+    assert [step for step in range(1, 14) if offer(real, step, step * DT)] == [1, 7, 13]
+    assert [step for step in range(1, 14) if offer(locked, step, 0.0)] == [6, 12]

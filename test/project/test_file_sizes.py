@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT = 300
 FOLDERS = (
     *("vla_uq", "vla_policy", "policy_node", "monitor_node", "supervisor_node", "teleop_node", "sim_node", "vla_cli"),
-    *("benchmarks", "launch", "requirements", "test"),
+    *("vla_server", "benchmarks", "launch", "requirements", "test"),
 )
 
 

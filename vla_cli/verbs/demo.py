@@ -20,15 +20,22 @@ from vla_uq.errors import InputError
 if TYPE_CHECKING:
     from vla_cli.demo.results import Outcome
 
-OURS = ("summary.json", "timeline.png", "overlay.mp4", "report.html", "bag", "logs")
+SERVED = "policy_server"
+OURS = ("summary.json", "timeline.png", "overlay.mp4", "report.html", "bag", "logs", SERVED)
 """What the demo writes, and takes away before it begins."""
+SERVER_WAIT = 10.0
+"""Seconds to wait for a policy server and its first answer."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to write, what to show, and from which seed on."""
     parser.add_argument("--robot", choices=tuple(ROBOTS), default=FRANKA, help=f"default: {FRANKA}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/demo, or out/demo_<robot>")
-    parser.add_argument("--policy", type=Path, metavar="DIR", help="exported policy (default: the shipped one)")
+    policy = parser.add_mutually_exclusive_group()
+    policy.add_argument("--policy", type=Path, metavar="DIR", help="exported policy (default: the shipped one)")
+    policy.add_argument(
+        "--policy-server", metavar="URL", help="a running `vla-monitor serve-policy` in place of a policy here: ws://…"
+    )
     parser.add_argument("--bundle", type=Path, metavar="FILE", help="the monitor's bundle (default: the shipped one)")
     parser.add_argument("--seed", type=int, metavar="N", help="first of the consecutive seeds (default: the demo's)")
 
@@ -43,10 +50,13 @@ def run(args: argparse.Namespace, console: Console) -> Report:
 
     robot = args.robot
     policy, bundle = policy_folder(args.policy, robot), bundle_file(args.bundle, robot)
-    check_pair(policy, bundle)
     seed = FIRST_SEED if args.seed is None else args.seed
     out: Path = args.out or Path("out") / ("demo" if robot == FRANKA else f"demo_{robot}")
     clear(out)
+    if args.policy_server is None:
+        check_pair(policy, bundle)
+    else:
+        policy = served(args.policy_server, out / SERVED, bundle)
     started = time.monotonic()
 
     def say(line: str) -> None:
@@ -59,6 +69,29 @@ def run(args: argparse.Namespace, console: Console) -> Report:
         return Report(f"The demo did not run through: {error}", data={"error": str(error)}, exit_code=1)
     say("writing the report")
     return write(outcomes, out, seed, f"{time.monotonic() - started:.0f} s of demo", robot)
+
+
+def served(url: str, folder: Path, bundle: Path) -> Path:
+    """What stands for the weights of a policy on a server: its address.
+
+    :param folder: is written.
+    :raises InputError: when nobody answers there, or the bundle is not of that policy.
+    """
+    require("server")
+    from policy_node.backends import load
+    from policy_node.backends.openpi_settings import Settings
+    from vla_uq.bundle import Bundle
+
+    folder.mkdir()
+    Settings(url=url, preset="table_top", warm_up=SERVER_WAIT).save(folder)
+    backend = load("", folder)
+    try:
+        wrong = Bundle.load(bundle).policy.mismatches(backend.info)
+    finally:
+        backend.close()
+    if wrong:
+        raise InputError("the bundle is of another policy", where=f"{bundle}: policy", found=f"{url}: {wrong[0]}")
+    return folder
 
 
 def clear(folder: Path) -> None:
@@ -98,9 +131,8 @@ def write(outcomes: Sequence[Outcome], out: Path, seed: int, line: str, robot: s
     (out / "summary.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     draw(outcomes, histories(out / "bag"), out / "timeline.png")
     frames = film(out / "bag", out / "overlay.mp4")
-    table = report(
-        outcomes, content, ["", verdict(audit), *(f"written: {out / name}" for name in OURS if name != "logs")]
-    )
+    results = [name for name in OURS if name not in ("logs", SERVED)]
+    table = report(outcomes, content, ["", verdict(audit), *(f"written: {out / name}" for name in results)])
     write_page(out / "report.html", table, content, out / "timeline.png", out / "overlay.mp4" if frames else None, line)
     return Report("", table.columns, table.rows, content, table.notes, exit_code=int(not audit.ok))
 
