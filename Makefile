@@ -16,16 +16,18 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --no-input
 STAMPS := $(VENV)/stamps
+LEROBOT := 0.4 0.6
 INTERFACES := $(shell find test/interfaces -type f -not -path '*/__pycache__/*')
 BUILT := CMakeLists.txt package.xml pyproject.toml setup.py $(wildcard cmake/* msg/* srv/* scripts/*)
 SHARED := $(shell find config launch rviz -type f -not -path '*/__pycache__/*')
 
-.PHONY: help setup demo test drill lint bench lock clean
+.PHONY: help setup demo test test-lerobot drill lint bench lock clean
 
 help:
 	@echo "make setup   .venv with pinned versions, ROS 2 and the messages included"
 	@echo "make demo    play nominal, out-of-distribution and killed-process episodes on the simulated arm"
 	@echo "make test    run the tests (adds the development tools, torch among them)"
+	@echo "make test-lerobot   tap and ensembles on LeRobot's own code, in environments of their own"
 	@echo "make drill   fault and contract tests with many processes; for a machine with nothing else to do"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   success and detection rates of the shipped policy and bundle, latencies"
@@ -36,10 +38,18 @@ setup: $(STAMPS)/share
 	@echo "ready: $(VENV)/bin/vla-monitor --help"
 
 demo: $(STAMPS)/share $(if $(filter widowx,$(ROBOT)),$(STAMPS)/interfaces)
-	@$(VENV)/bin/vla-monitor demo $(if $(ROBOT),--robot $(ROBOT))
+	@$(VENV)/bin/vla-monitor demo $(if $(ROBOT),--robot $(ROBOT)) $(if $(POLICY_SERVER),--policy-server $(POLICY_SERVER))
 
 test: $(STAMPS)/share $(STAMPS)/dev $(STAMPS)/interfaces
 	@ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST $(RUN) -m pytest
+
+# LeRobot's pins agree with nobody's: one environment a version (LEROBOT=0.6 for that one alone), no ROS, no download
+# of weights.
+test-lerobot:
+	@for version in $(LEROBOT); do \
+	  $(PYTHON) requirements/lerobot_env.py .venv-lerobot/$$version requirements/lerobot-$$version.lock; \
+	  HF_HUB_OFFLINE=1 .venv-lerobot/$$version/bin/python -m pytest --confcutdir=test/lerobot test/lerobot; \
+	done
 
 drill: $(STAMPS)/share $(STAMPS)/dev $(STAMPS)/interfaces
 	@ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST $(RUN) -m pytest -m drill
