@@ -23,6 +23,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from supervisor_node.arms.profile import find_profile, load_profile
+from vla_uq.configuration import dds_environment
 
 PACKAGE = "vla_monitor"
 NO_SAFETY_FUNCTION = (
@@ -99,6 +100,7 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=value("namespace"),
             parameters=[value("params_file"), {"use_sim_time": value("use_sim_time") == "true"}, given],
             remappings=remappings.get(name),
+            additional_env=dds_environment(),
             output="screen",
             sigterm_timeout=STOP_WITHIN,
             respawn=value("respawn") == "true",

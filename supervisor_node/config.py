@@ -27,6 +27,7 @@ class Config:
     :param lease_timeout: silence of the teleop device that ends its lease.
     :param shadow_wait: in shadow mode, how long a chunk waits for a score.
     :param max_observation_age: an older observation's chunk is discarded.
+    :param policy_gap: how long a policy that blocks while it infers may leave the arm without an action; 0: not at all.
     :param recovery_timeout: longest wait for the robot's recovery: half a minute is usual.
     :param shutdown_time: longest wait for rest before the process exits.
     """
@@ -39,13 +40,14 @@ class Config:
     max_resumes: int = 1
     takeover_blend: bool = False
     joints_timeout: float = 0.2
-    heartbeat_timeout: float = 0.3
+    heartbeat_timeout: float = 0.4
     arming_time: float = 0.5
     resume_timeout: float = 3.0
     resume_cooldown: float = 0.5
     lease_timeout: float = 0.2
     shadow_wait: float = 0.15
     max_observation_age: float = 0.5
+    policy_gap: float = 0.0
     recovery_timeout: float = 35.0
     shutdown_time: float = 0.5
 
@@ -60,7 +62,9 @@ class Config:
             )
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float) and not (math.isfinite(value) and value > 0):
-                raise InputError("not a time", where=field.name, expected="seconds above 0", found=value)
+            least = 0.0 if field.name == "policy_gap" else math.ulp(0.0)
+            if isinstance(value, float) and not (math.isfinite(value) and value >= least):
+                expected = "seconds, not below 0" if least == 0 else "seconds above 0"
+                raise InputError("not a time", where=field.name, expected=expected, found=value)
         if self.max_resumes < 0:
             raise InputError("negative count", where="max_resumes", expected="at least 0", found=self.max_resumes)

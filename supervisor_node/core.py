@@ -207,7 +207,7 @@ class Supervisor:
             if unreachable is not None:
                 self._settle([unreachable])
                 return
-        if m.config.lockstep or not (tick or m.step.at_once) or m.gate.upcoming(m.now) is not None:
+        if m.config.lockstep or not (tick or m.step.at_once) or not m.gate.ran_out(m.now):
             return
         if m.gate.starved and m.mode is Mode.GUARD:
             self._settle([Occurrence(Event.MONITOR_STALE, f"no score for chunk {m.gate.starved} in time")])

@@ -61,6 +61,8 @@ class Gate:
         self._last: tuple[int, int] = (-1, -1)
         self._current: _Waiting | None = None
         self._sent = 0
+        # A session begins with the arm at rest.
+        self._held_since = -math.inf
 
     def expect(self, episode_id: str, policy: PolicyAnnouncement | None) -> None:
         """A reset was sent to the policy: what comes is kept until its answer says what is new."""
@@ -105,7 +107,7 @@ class Gate:
             return [Occurrence(Event.BAD_CHUNK, f"chunk {chunk.key}: {problem}", chunk.key)]
         self.gaps += sequence - self._last[0] - 1 if self._last[0] >= 0 else 0
         self._last = (sequence, step)
-        if not 0 <= chunk.observation_age <= self._config.max_observation_age:
+        if not 0 <= chunk.observation_age <= self._config.max_observation_age + self._config.policy_gap:
             self.discarded += 1
             return []
         self._waiting[sequence] = _Waiting(chunk, observed, now)
@@ -177,7 +179,8 @@ class Gate:
         """Release the newest chunk that may move the arm; None when there is none newer than the current one.
 
         A delta is not skipped, for that displacement would be lost: a chunk of deltas or velocities starts at its
-        first action when that is at most one step late, else it is discarded. Absolute actions are skipped up to now.
+        first action when that is at most one step late, else it is discarded. In a declared gap the arm stands still,
+        so that nothing becomes late by it. Absolute actions are skipped up to now.
         """
         for sequence in sorted(self._waiting, reverse=True):
             waiting = self._waiting[sequence]
@@ -186,11 +189,10 @@ class Gate:
             for older in [s for s in self._waiting if s <= sequence]:
                 self.discarded += older != sequence
                 del self._waiting[older]
-            late = self._steps(now, waiting)
-            if late > 1 if waiting.chunk.space in _DELTAS else late >= waiting.chunk.horizon:
+            if self._too_late(now, waiting):
                 self.discarded += 1
                 return None
-            self._current, self._sent = waiting, 0
+            self._current, self._sent, self._held_since = waiting, 0, math.inf
             self.released = waiting.chunk.key
             return waiting.chunk
         return None
@@ -223,12 +225,18 @@ class Gate:
             patience = min(patience, waiting.observed + 2 * waiting.chunk.step_duration - _SHADOW_MARGIN)
         return now >= patience
 
+    def _too_late(self, now: float, waiting: _Waiting) -> bool:
+        if waiting.chunk.space not in _DELTAS:
+            return self._steps(now, waiting) >= waiting.chunk.horizon
+        moved = min(now, self._held_since) if self._config.policy_gap else now
+        return self._steps(moved, waiting) > 1
+
     def upcoming(self, now: float) -> tuple[Chunk, int] | None:
         """The chunk and the index of the action that is due; None when what was released is used up."""
         if self._current is None:
             return None
         chunk = self._current.chunk
-        index = self._sent if chunk.space in _DELTAS else max(self._steps(now, self._current), 0)
+        index = self._sent if chunk.space in _DELTAS else self._steps(now, self._current)
         # In lockstep the arm waits for us, so that an overlap is never needed: chunk k+1 follows exactly.
         end = chunk.execute_steps if self._config.lockstep else chunk.horizon
         return (chunk, index) if index < end else None
@@ -237,8 +245,15 @@ class Gate:
         """The upcoming action was sent."""
         self._sent += 1
 
+    def ran_out(self, now: float) -> bool:
+        """What was released is used up, for longer than the policy declared; until then the arm holds by itself."""
+        if self.upcoming(now) is not None:
+            return False
+        self._held_since = min(self._held_since, now)
+        return now - self._held_since >= self._config.policy_gap
+
     def _steps(self, now: float, waiting: _Waiting) -> int:
-        return math.floor((now - waiting.observed) / waiting.chunk.step_duration + 1e-6)
+        return math.floor(max(now - waiting.observed, 0.0) / waiting.chunk.step_duration + 1e-6)
 
 
 def _fields(policy: PolicyAnnouncement, chunk: Chunk) -> Iterator[tuple[str, object, object]]:

@@ -119,7 +119,7 @@ def _sole_publisher(s: Situation) -> str:
     """Nobody else publishes on the robot's command topics (the deadman is expected)."""
     for topic, count in s.senses.publishers.items():
         if count > 1:
-            return f"{count} publishers on {topic}, expected 1 (one that was killed is seen for 20 s more)"
+            return f"{count} publishers on {topic}, expected 1 (one that was killed is seen until its DDS lease ends)"
     return ""
 
 

@@ -20,6 +20,7 @@ _TIMES = {
     "lease_timeout": "silence of the teleop device that ends its lease",
     "shadow_wait": "shadow mode: how long a chunk waits for a score",
     "max_observation_age": "a chunk of an older observation is discarded",
+    "policy_gap": "how long the arm may wait for a policy that blocks while it infers: it holds, and it is no fault",
     "recovery_timeout": "longest wait for the robot's recovery",
     "shutdown_time": "longest wait for rest before the process exits",
 }
@@ -43,6 +44,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
 RANGES: dict[str, tuple[float, float]] = {
     "max_resumes_per_episode": (0, 1000),
     **dict.fromkeys(_TIMES, (0.001, 3600.0)),
+    "policy_gap": (0.0, 60.0),
     "alert_timeout": (0.001, 60.0),
 }
 """Smallest and largest value of every number."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import yaml
 
 from teleop_node.device import DIRECTIONS, Device, Grip, Input, Leader, Term, Tracked, Velocity
 from teleop_node.values import Wish
+from vla_uq.configuration import find
 from vla_uq.errors import InputError
 
 KEYBOARD = "keyboard"
@@ -35,23 +34,11 @@ def load_device(name: str, types: Iterable[str]) -> Device:
 
 
 def find_device(name: str) -> Path:
-    """Path of a map: a file as it stands, else ``config/teleop`` of the source tree or of an installation.
+    """Path of a map: a file as it stands, else a name of ``config/teleop``.
 
-    :raises InputError: when it is in none of them.
+    :raises InputError: when there is none.
     """
-    file = name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"
-    if name == file:
-        folders = [Path()]
-    else:
-        prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p] + [sys.prefix]
-        folders = [Path(__file__).resolve().parents[1] / "config" / "teleop"]
-        folders += [Path(prefix) / "share" / "vla_monitor" / "config" / "teleop" for prefix in prefixes]
-    for folder in folders:
-        if (folder / file).is_file():
-            return folder / file
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")}) if folders != [Path()] else []
-    expected = f"{', '.join(known)}, or a path that ends in .yaml" if known else "a file"
-    raise InputError("no such teleop map", where=name, expected=expected, remedy="set the parameter map")
+    return find("teleop", name, "teleop map", "map")
 
 
 class _Reader:

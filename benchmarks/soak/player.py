@@ -23,9 +23,9 @@ S = SupervisorState
 ARM = "franka_crisp_sim"
 STOPS = (S.HALTED, S.FAULT)
 READY, START = 60.0, 15.0
-GHOST = 21.0
-"""Seconds that a dead supervisor's publishers stay in the graph of those who knew it (20 s of lease). The arm's
-controller is among them and freezes its targets, a hold's too; the new supervisor is not, and would arm."""
+GHOST = 4.0
+"""Seconds that a dead supervisor's publishers stay in the graph of those who knew it (3 s of lease, config/dds). The
+arm's controller is among them and freezes its targets, a hold's too; the new supervisor is not, and would arm."""
 FASTER = 6.0
 """Seconds that the arm has to become fast enough, before another episode is tried."""
 WATCH, AFTER = 2.0, 1.5

@@ -145,9 +145,9 @@ class OpenpiBackend:
             found = f"expected number {self._count - 1}, found {reply.get(INFERENCE)!r}"
             raise self._wrong(f"the answer is to another observation: {found}")
         raw = self._numbers(reply.get(ACTIONS), ACTIONS)
-        columns = "" if ours else len(self._preset.scale) + 1
-        if raw.ndim != 2 or not raw.size or (columns and raw.shape[1] != columns):
-            raise self._wrong(f"actions have a wrong shape: expected (horizon, {columns or 'dim'}), found {raw.shape}")
+        columns = raw.shape[-1] if ours and raw.ndim else len(self._preset.scale) + 1
+        if raw.ndim != 2 or not raw.size or raw.shape[1] != columns:
+            raise self._wrong(f"actions have a wrong shape: expected (horizon, {columns}), found {raw.shape}")
         given = self._numbers(reply[GRIPPER], GRIPPER) if ours and GRIPPER in reply else np.empty(0, np.float32)
         if given.shape not in ((0,), raw.shape[:1]):
             raise self._wrong(f"the gripper has a wrong shape: expected {raw.shape[:1]}, found {given.shape}")

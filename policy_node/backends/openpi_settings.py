@@ -76,15 +76,18 @@ class Settings:
     def api_key(self, folder: Path) -> str:
         """The key that the server asks for; empty: none.
 
-        :raises InputError: when the file that should hold it cannot be read.
+        :raises InputError: when the file that should hold it cannot be read, or holds none.
         """
         if not self.api_key_file:
             return os.environ.get(API_KEY, "").strip()
         path = folder / self.api_key_file
         try:
-            return path.read_text(encoding="utf-8").strip()
+            key = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError("API key cannot be read", where=str(path), found=str(error)) from error
+        if not key or not key.isprintable():
+            raise InputError("not an API key", where=str(path), expected="one line of text")
+        return key
 
 
 def _misfit(name: str, value: Any) -> str:

@@ -22,7 +22,7 @@ Vector = NDArray[np.float64]
 
 
 class CrispArm:
-    """See :class:`supervisor_node.arms.base.Arm`. Executes measured pose deltas, poses and joint positions."""
+    """See :class:`supervisor_node.arms.base.Arm`. Executes measured pose deltas, poses, joint positions and velocities."""
 
     lacks = ""
 
@@ -44,8 +44,6 @@ class CrispArm:
         problem = malformed(policy)
         if problem:
             return problem
-        if policy.space is Space.JOINT_VELOCITY:
-            return "policy.space: expected EE_DELTA, EE_POSE or JOINT_POSITION, found JOINT_VELOCITY"
         if policy.space is Space.EE_DELTA and policy.reference is not Reference.MEASURED:
             return f"policy.reference: expected MEASURED, found {policy.reference.name}"
         return self._limits.refuses(policy)
@@ -56,8 +54,10 @@ class CrispArm:
 
     # -- the policy ------------------------------------------------------------------------------------------------
     def joins(self, chunk: Chunk, index: int, measured: Measured) -> str:
-        """Why action ``index`` would be too far a jump: its size for deltas, else its distance from the arm."""
+        """Why action ``index`` would be too far a jump: its size for deltas and velocities, else its distance."""
         action = chunk.actions[index].astype(np.float64)
+        if chunk.space is Space.JOINT_VELOCITY:
+            return self._limits.far_joints(measured.q + self._limits.turns(chunk)[index], measured)
         if chunk.space is Space.JOINT_POSITION:
             return self._limits.far_joints(action[self._limits.order(chunk.names)], measured)
         if chunk.space is Space.EE_POSE:
@@ -71,11 +71,15 @@ class CrispArm:
     def plan(
         self, chunk: Chunk, index: int, measured: Measured, last: Motion | None, path: Vector | None = None
     ) -> Motion:
-        """The target of action ``index``; a delta adds to the measured pose, an absolute target is stepped towards."""
+        """The target of action ``index``: a delta adds to the measured pose, a velocity to the last joint target, an
+        absolute target is stepped towards.
+        """
         action = chunk.actions[index].astype(np.float64)
+        start = last.joints if last is not None and last.joints is not None else measured.q
         if chunk.space is Space.JOINT_POSITION:
-            start = last.joints if last is not None and last.joints is not None else measured.q
             return self._limits.joint_step(action[self._limits.order(chunk.names)], start)
+        if chunk.space is Space.JOINT_VELOCITY:
+            return self._limits.joint_step(start + self._limits.turns(chunk)[index], start)
         if chunk.space is Space.EE_POSE:
             return self.follow(Pose(action[:3], rotation_matrix(action[3:6])), measured, last)
         return self._limits.pose_step(measured.pose, action)

@@ -78,8 +78,7 @@ class JointArm:
         if chunk.space is Space.JOINT_POSITION:
             return self._limits.far_joints(action[self._limits.order(chunk.names)], measured)
         if chunk.space is Space.JOINT_VELOCITY:
-            turn = action[self._limits.order(chunk.names)] * chunk.step_duration
-            return self._limits.far_joints(measured.q + turn, measured)
+            return self._limits.far_joints(measured.q + self._limits.turns(chunk)[index], measured)
         if chunk.space is Space.EE_POSE:
             return self.joins_pose(_pose(action), measured)
         return self._limits.far(float(np.linalg.norm(action[:3])), float(np.linalg.norm(action[3:6])))
@@ -91,9 +90,7 @@ class JointArm:
             path = chunk.actions[:, self._limits.order(chunk.names)].astype(np.float64)
             return Solution(path, self._limits.leaps(np.diff(path, axis=0)))
         if chunk.space is Space.JOINT_VELOCITY:
-            turns = chunk.actions[:, self._limits.order(chunk.names)].astype(np.float64) * chunk.step_duration
-            path = np.clip(start + np.cumsum(turns, axis=0), self.profile.joints.lower, self.profile.joints.upper)
-            return Solution(path)
+            return Solution()  # integrated as they are sent: each from the target before, which stops at the limits
         if self._kinematics is None:
             return Solution(problem=_NO_GEOMETRY)
         if chunk.space is Space.EE_DELTA and chunk.reference is Reference.MEASURED:
@@ -107,6 +104,8 @@ class JointArm:
         start = self._start(measured, last)
         if path is not None:
             return self._limits.joint_step(path[index], start)
+        if chunk.space is Space.JOINT_VELOCITY:
+            return self._limits.joint_step(start + self._limits.turns(chunk)[index], start)
         assert self._kinematics is not None, "without a path an action is a delta from the measured pose"
         target = self._limits.pose_step(measured.pose, chunk.actions[index].astype(np.float64))
         return self._reach(target, start)

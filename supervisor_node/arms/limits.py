@@ -50,9 +50,12 @@ class Limits:
         elif chunk.space is Space.JOINT_POSITION:
             return self.outside(chunk.actions[:, self.order(chunk.names)].astype(np.float64))
         elif chunk.space is Space.JOINT_VELOCITY:
-            turns = chunk.actions[:, self.order(chunk.names)].astype(np.float64) * chunk.step_duration
-            return self.leaps(turns)
+            return self.leaps(self.turns(chunk))
         return ""
+
+    def turns(self, chunk: Chunk) -> Vector:
+        """What joint velocities turn the joints by in their steps: (horizon, n) rad."""
+        return chunk.actions[:, self.order(chunk.names)].astype(np.float64) * chunk.step_duration
 
     def outside(self, path: Vector) -> str:
         """Joints (steps, n) that are not finite or outside of their limits."""

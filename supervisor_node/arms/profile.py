@@ -6,8 +6,6 @@ that decides whether a stop is verified stands here, none in the code.
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +35,7 @@ from supervisor_node.arms.parts import (
     Xs,
 )
 from supervisor_node.arms.reading import build
+from vla_uq.configuration import find
 from vla_uq.errors import InputError
 
 Vector = NDArray[np.float64]
@@ -119,26 +118,11 @@ def parse_profile(text: str, file: str) -> Profile:
 
 
 def find_profile(name: str) -> Path:
-    """Path of a profile: a file as it stands, else ``config/arms`` of the source tree or of an installation.
+    """Path of a profile: a file as it stands, else a name of ``config/arms``.
 
-    :raises InputError: when it is in none of them.
+    :raises InputError: when there is none.
     """
-    if name.endswith((".yaml", ".yml")):
-        folders = [Path()]
-    else:
-        prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p] + [sys.prefix]
-        folders = [Path(__file__).resolve().parents[2] / "config" / "arms"]
-        folders += [Path(prefix) / "share" / "vla_monitor" / "config" / "arms" for prefix in prefixes]
-        name = f"{name}.yaml"
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(
-        "no such arm profile",
-        where=name,
-        expected="the name of a file of config/arms, or a path that ends in .yaml",
-        remedy="set the parameter arm",
-    )
+    return find("arms", name, "arm profile", "robot")
 
 
 def _check(profile: Profile, file: str) -> None:

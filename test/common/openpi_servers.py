@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -15,9 +16,24 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from vla_policy.openpi_wire import pack, unpack
+from vla_server.served import ServedPolicy
+from vla_server.session import Session, metadata
 
 HUGE = 2**30
 """Bytes of a frame that nobody should read."""
+
+
+SLOW = 1.2
+"""Seconds of an inference that was told to be slow."""
+
+
+def trivial(observation: dict[Any, Any]) -> dict[str, Any]:
+    """A policy: 10 actions that repeat the start of the state; the prompt may tell it to be slow or to fail."""
+    if observation["prompt"] == "fail":
+        raise ValueError("told to fail")
+    if observation["prompt"] == "slow":
+        time.sleep(SLOW)
+    return {"actions": np.tile(np.asarray(observation["observation/state"][:7], np.float32), (10, 1))}
 
 
 class Hosted:
@@ -91,67 +107,81 @@ class Stock:
 
 
 class Faulty:
-    """A stock server that does to each request what ``fault`` says at that moment; answers are numbered in their
-    actions' first element.
+    """A server that does to each request what ``fault`` says at that moment.
 
-    :param shape: of its actions.
+    :param policy: served by our protocol; without one, a stock server whose answers are numbered in their actions'
+        first element.
+    :param shape: of a stock server's actions.
     """
 
-    def __init__(self, shape: tuple[int, int] = (10, 7)) -> None:
+    def __init__(self, shape: tuple[int, int] = (10, 7), policy: ServedPolicy | None = None) -> None:
         self.fault, self.seconds, self.count = "", 0.4, 0
-        self.metadata: dict[str, Any] = {}
+        self.metadata: dict[str, Any] = metadata(policy) if policy else {}
         self.requests: list[dict[Any, Any]] = []
-        self.headers: list[Any] = []
-        self._shape = shape
+        self._shape, self._policy = shape, policy
 
     def __call__(self, port: int) -> AbstractAsyncContextManager[Any]:
         return serve(self._serve, "127.0.0.1", port, compression=None, max_size=None, close_timeout=0.1)
 
     async def _serve(self, connection: ServerConnection) -> None:
-        self.headers.append(connection.request.headers if connection.request else {})
         if self.fault == "silent":
             await connection.wait_closed()
         if self.fault == "unwelcome":
             await connection.send("another client is connected")
             await connection.close(1011)
             return
-        await connection.send(pack(self.metadata))
         try:
+            await connection.send(pack(self.metadata))
+            answer = Session(self._policy).answer if self._policy else self._numbered
             while True:
                 self.requests.append(unpack(bytes(await connection.recv(decode=False))))
-                await self._answer(connection)
+                self.count += 1
+                await self._misbehave(connection)
+                for _ in range(2 if self.fault == "twice" else 1):
+                    await connection.send(pack(self._spoilt(answer(self.requests[-1]))))
         except ConnectionClosed:
             pass
 
-    async def _answer(self, connection: ServerConnection) -> None:
-        fault, actions = self.fault, np.zeros(self._shape, np.float32)
+    def _numbered(self, request: Mapping[Any, Any]) -> dict[str, Any]:
+        actions = np.zeros(self._shape, np.float32)
         actions[0, 0] = self.count / 1000
-        self.count += 1
-        if fault == "hang":
+        return {"actions": actions}
+
+    async def _misbehave(self, connection: ServerConnection) -> None:
+        """What happens before an answer; where none follows, the connection ends."""
+        if self.fault == "hang":
             await connection.wait_closed()
-        if fault == "late":
+        elif self.fault == "late":
             await asyncio.sleep(self.seconds)
-        if fault == "die":
+        elif self.fault == "die":
             connection.transport.abort()
-            return
-        if fault == "garbage":
+        elif self.fault == "garbage":
             await connection.send(b"\xc1 no msgpack")
-            return
-        if fault == "traceback":
+            await connection.wait_closed()
+        elif self.fault == "traceback":
             await connection.send("Traceback (most recent call last):\n  File \"x.py\"\nKeyError: 'prompt'\n")
             await connection.close(1011, "Internal server error. Traceback included in previous frame.")
-            return
-        if fault == "huge":
+        elif self.fault == "huge":
             # The header of a frame alone: whoever makes room for it has lost already.
             connection.transport.write(b"\x82\x7f" + HUGE.to_bytes(8, "big") + bytes(1000))
             await connection.wait_closed()
-        if fault == "nan":
-            actions[3, 2] = np.nan
-        content: dict[str, Any] = {
-            "shape": {"actions": actions[:, :-1]},
-            "shorter": {"actions": actions[1:]},
-            "text": {"actions": "none"},
-            "empty": {},
-        }.get(fault, {"actions": actions})
-        for _ in range(2 if fault == "twice" else 1):
-            await connection.send(pack(content))
+
+    def _spoilt(self, content: dict[str, Any]) -> dict[str, Any]:
+        if "actions" not in content or self.fault not in SPOILT:
+            return content
+        return content | {"actions": SPOILT[self.fault](np.array(content["actions"]))}
+
+
+def _with_nan(actions: Any) -> Any:
+    actions[3, 2] = np.nan
+    return actions
+
+
+SPOILT: dict[str, Callable[[Any], Any]] = {
+    "nan": _with_nan,
+    "shape": lambda actions: actions[:, :-1],
+    "shorter": lambda actions: actions[1:],
+    "text": lambda actions: "none",
+    "empty": lambda actions: None,
+}
+"""Fault to what becomes of an answer's actions."""

@@ -105,6 +105,9 @@ def test_the_key_is_shown(
     opened(hosted.url)
     with pytest.raises(InputError, match="API key cannot be read"):
         opened(hosted.url, api_key_file="nowhere")
+    (tmp_path / "key").write_text("\n")
+    with pytest.raises(InputError, match="not an API key"):
+        opened(hosted.url, api_key_file=str(tmp_path / "key"))
 
 
 def test_a_stock_server_tells_its_actions_alone(host: Any, opened: Open, observation: Observation) -> None:

@@ -150,7 +150,7 @@ class Director:
     def _give_back(self) -> None:
         """Give the arm back to its own controller, where the hold controller has it.
 
-        Who waits for that asks again: a killed supervisor's service looks alive for some 20 s, and never answers.
+        Who waits for that asks again: a killed supervisor's service looks alive for a while, and never answers.
         """
         if self.seen.state is not None and HELD & set(self.seen.state.failing_guards):
             with contextlib.suppress(DemoError):
@@ -190,7 +190,7 @@ class Director:
     def set_parameter(self, node: str, name: str, value: bool | int | str) -> None:
         """Set a parameter of another node.
 
-        A killed node's service looks alive for some 20 s: what the new one did not hear is asked again.
+        A killed node's service looks alive until its lease ends: what the new one did not hear is asked again.
         """
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         deadline = time.monotonic() + CALL_TIMEOUT

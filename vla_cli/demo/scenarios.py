@@ -34,7 +34,7 @@ SCENARIOS = (
     Scenario("ood_outside", "outside", episodes=2),
     Scenario("kill_monitor", kills="monitor_node"),
     Scenario("kill_policy", kills="policy_node"),
-    # Last: the killed supervisor's publishers stay in the graph for some 20 s, and nobody may arm beside them.
+    # Last: the killed supervisor's publishers stay in the graph until their lease ends, and nobody may arm beside them.
     Scenario("kill_supervisor", kills="supervisor_node"),
 )
 

@@ -107,8 +107,9 @@ class FlowTap:
             passage.arguments = arguments
             if not steps:
                 raise _EnoughError
-            passage.states.append(state.detach())
-            passage.times.append(time.detach())
+            # Copies: openpi's own loop counts its time down in place.
+            passage.states.append(state.detach().clone())
+            passage.times.append(time.detach().clone())
             velocity = step(*args, **kwargs)
             passage.velocities.append(velocity.detach())
             return velocity
