@@ -130,3 +130,18 @@ def _whole_pictures(encoder: Any, places: Tensor) -> Iterator[None]:
 
     with replaced(encoder, "forward", looked):
         yield
+
+
+@contextmanager
+def numbers_counted() -> Iterator[None]:
+    """While this lasts, ``torch.cumsum`` counts numbers: ONNX has no sum of what is true, which is how LeRobot counts.
+
+    The results are the same.
+    """
+    own = torch.cumsum
+
+    def counted(values: Tensor, dim: int) -> Tensor:
+        return own(values.long() if values.dtype == torch.bool else values, dim)
+
+    with replaced(torch, "cumsum", counted):
+        yield
