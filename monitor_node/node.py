@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,9 +30,11 @@ from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 from vla_monitor.msg import ActionChunk, DetectorScore, FailureScore, MonitorInfo, PolicyTrace, SupervisorState
 
+from monitor_node.announce import announcement
 from monitor_node.engine import ScoringEngine
 from monitor_node.markers import LIFETIME
-from monitor_node.overlay import draw
+from monitor_node.overlay import View, draw
+from monitor_node.painter import Painter
 from monitor_node.story import Story
 from vla_policy.manifest import WEIGHTS
 from vla_policy.observation import CAMERAS
@@ -63,6 +66,7 @@ class MonitorNode(LifecycleNode):
         self._run_id = os.urandom(16)
         self._active = False
         self._last: tuple[Score, float] | None = None
+        self._painter = Painter(self._complain)
         self._fault = ""
 
     def _declare(self, name: str, default: Any, text: str, **limits: Any) -> None:
@@ -82,7 +86,9 @@ class MonitorNode(LifecycleNode):
         except InputError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        self._engine, self._story, self._digest = ScoringEngine(bundle), Story(), bundle.digest
+        self._engine, self._story = ScoringEngine(bundle), Story()
+        step = Duration(seconds=bundle.policy.step_duration).to_msg()
+        self._announcement = announcement(bundle) | {"step_duration": step}
         self._images: dict[str, bytes] = {}
         self._open()
         detectors = ", ".join(bundle.detectors)
@@ -106,6 +112,7 @@ class MonitorNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the topics."""
         self._active = False
+        self._painter.settle()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         for publisher in (self._scores, self._infos, self._markers, self._overlays, self._diagnostics):
@@ -164,7 +171,7 @@ class MonitorNode(LifecycleNode):
         self._story.score(score)
         self._mark()
 
-    def _complain(self, error: InputError) -> None:
+    def _complain(self, error: Exception) -> None:
         self._fault = str(error)
         self.get_logger().warning(self._fault, throttle_duration_sec=5.0)
 
@@ -202,13 +209,18 @@ class MonitorNode(LifecycleNode):
     def _paint(self) -> None:
         if not self._active or self._overlays.get_subscription_count() == 0:
             return
-        images = {}
-        for name, data in self._images.items():
+        images, view = dict(self._images), self._story.view({}, CAMERAS)
+        self._painter.offer(lambda: self._show(images, view))
+
+    def _show(self, images: Mapping[str, bytes], view: View) -> None:
+        """Draw and publish; on the painter's thread."""
+        seen = {}
+        for name, data in images.items():
             try:
-                images[name] = decode(deserialize_message(data, Image), name)
+                seen[name] = decode(deserialize_message(data, Image), name)
             except InputError as error:
                 self._complain(error)
-        picture = draw(self._story.view(images, CAMERAS))
+        picture = draw(replace(view, images=seen))
         height, width = picture.shape[:2]
         message = Image(height=height, width=width, step=3 * width, encoding="rgb8")
         message.data = array.array("B", picture.tobytes())
@@ -218,23 +230,8 @@ class MonitorNode(LifecycleNode):
     def _announce(self) -> None:
         if not self._active:
             return
-        bundle = self._engine.bundle
-        policy = bundle.policy
-        message = MonitorInfo(
-            run_id=np.frombuffer(self._run_id, np.uint8),
-            policy_fingerprint=policy.fingerprint,
-            bundle_digest=self._digest,
-            detectors=list(bundle.detectors),
-            alpha=bundle.alpha,
-            n_calibration=bundle.n_calibration,
-            realised_bound=bundle.realised_bound,
-            space=int(policy.space),
-            horizon=policy.horizon,
-            dim=policy.dim,
-            step_duration=Duration(seconds=policy.step_duration).to_msg(),
-            execute_steps=policy.execute_steps,
-            last_score_age=-1.0 if self._last is None else time.monotonic() - self._last[1],
-        )
+        message = MonitorInfo(run_id=np.frombuffer(self._run_id, np.uint8), **self._announcement)
+        message.last_score_age = -1.0 if self._last is None else time.monotonic() - self._last[1]
         message.header.stamp = self.get_clock().now().to_msg()
         self._infos.publish(message)
 
@@ -252,6 +249,11 @@ class MonitorNode(LifecycleNode):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def destroy_node(self) -> None:
+        """Nothing is drawn on a node that is gone."""
+        self._painter.close()
+        super().destroy_node()
 
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value

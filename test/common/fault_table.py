@@ -1,6 +1,6 @@
 """Collects the outcomes of tests marked ``faults(row, tier)``; ``pytest -m faults`` prints them as a table.
 
-It also writes ``out/faults.json``, and with ``--faults-reference FILE`` the page of the reference. A test tells the
+It also writes ``out/faults.json``, and with ``--faults-reference=FILE`` the page of the reference. A test tells the
 times that it measured with ``record_property("alarm_to_rest_ms", …)`` and ``"kill_to_rest_ms"``; the worst counts.
 """
 
@@ -120,7 +120,7 @@ def reference(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Faults survived",
         "",
-        "Written by `pytest -m faults --faults-reference docs/reference/faults.md` from the outcomes of the tests, one",
+        "Written by `pytest -m faults --faults-reference=docs/reference/faults.md` from the outcomes of the tests, one",
         "row a fault. The times are the worst that the row's tests measured on the machine that wrote this page: from",
         "the alarm, or from the kill or the cut, to the arm measured at rest (a window of 0.2 s included). Tiers:",
         "",

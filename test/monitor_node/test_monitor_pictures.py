@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from monitor_node.markers import LINE_STRIP, TEXT_VIEW_FACING, describe, plan_path
 from monitor_node.overlay import View, draw
+from monitor_node.painter import Painter
 from monitor_node.risk import ALARM, FULL, colour, risk
 from monitor_node.story import Story
 from vla_uq.contracts import Chunk, Key, Reference, Score, Space
@@ -116,3 +118,28 @@ def test_the_story_matches_scores_with_chunks_and_turns_the_page() -> None:
     assert len(view.scores) == 1
     assert (view.state, view.takeover, view.instruction, view.cameras) == ("HALTED", True, "stack", ("wrist",))
     assert story.markers() == []
+
+
+def test_a_slow_picture_delays_nobody_and_newer_ones_are_dropped() -> None:
+    begun, go_on = Event(), Event()
+    drawn: list[str] = []
+    complaints: list[Exception] = []
+    painter = Painter(complaints.append)
+
+    def slow() -> None:
+        begun.set()
+        go_on.wait(10.0)
+        drawn.append("slow")
+
+    assert painter.offer(slow)
+    assert begun.wait(10.0)
+    assert not painter.offer(lambda: drawn.append("dropped"))
+    go_on.set()
+    painter.settle()
+    assert painter.offer(lambda: drawn.remove("nothing"))  # a picture that cannot be drawn
+    painter.settle()
+    assert painter.offer(lambda: drawn.append("next"))
+    painter.close()
+    assert drawn == ["slow", "next"]
+    assert [type(error) for error in complaints] == [ValueError]
+    assert not painter.offer(slow)
