@@ -35,7 +35,7 @@ def find(kind: str, name: str, what: str, parameter: str) -> Path:
             return place / file
     known = sorted({path.stem for place in folders(kind) for path in place.glob("*.yaml")})
     expected = f"{', '.join(known)}, or a path that ends in .yaml"
-    raise InputError(f"no such {what}", where=name, expected=expected, remedy=f"set {parameter}")
+    raise InputError(f"no such {what}", where=file, expected=expected, remedy=f"set {parameter}")
 
 
 def dds_environment() -> dict[str, str]:
