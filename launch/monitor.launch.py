@@ -8,13 +8,15 @@ as at the first start. A respawned supervisor begins in UNKNOWN and resumes noth
 lifecycle manager brings them up.
 
 The robot's driver is launched apart from this, so that Ctrl-C here does not kill it beside the supervisor's hold.
+
+On two computers, each starts its own part: ``only:=policy`` where the GPU is, ``only:=arm`` beside the arm.
 """
 
 from collections.abc import Callable
 
 import yaml
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -24,6 +26,7 @@ from launch_ros.substitutions import FindPackageShare
 
 from supervisor_node.arms.profile import find_profile, load_profile
 from vla_uq.configuration import dds_environment
+from vla_uq.network import dds_on_card
 
 PACKAGE = "vla_monitor"
 NO_SAFETY_FUNCTION = (
@@ -35,7 +38,7 @@ RESPAWN_AFTER = 1.0  # s
 REFUSALS = {2: "refused what it was given, see its line above", 3: "found another supervisor at work"}
 """Exit codes of what another try cannot heal: they end the launch, instead of coming back every second."""
 OVERRIDES = {
-    "policy_node": ("back_end", "weights"),
+    "policy_node": ("back_end", "weights", "observation"),
     "monitor_node": ("bundle",),
     "supervisor_node": ("robot", "mode"),
     "deadman_node": ("robot",),
@@ -43,6 +46,11 @@ OVERRIDES = {
 """Launch arguments that set a node's parameter of the same name; an empty one leaves what the parameter file says."""
 LIFECYCLE = ("policy_node", "monitor_node", "supervisor_node")
 SCRIPTED = "scripted"  # the person of sim.launch.py
+PARTS = {
+    "policy": ("policy_node", "monitor_node"),
+    "arm": ("supervisor_node", "deadman_node", "teleop_node"),
+}
+"""Of two computers: traces, which are large, stay on the one; whoever commands the arm needs no network for a stop."""
 
 
 def ends(name: str) -> Callable[[ProcessExited, LaunchContext], None]:
@@ -92,7 +100,9 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters["policy_node"] |= wired
     if value("teleop") not in ("", SCRIPTED):
         parameters["teleop_node"] = {"map": text(value("teleop"))}
-    return [
+    dds = dds_on_card(value("network")) if value("network") else dds_environment()
+    part = PARTS.get(value("only"), tuple(parameters))
+    started = [
         Node(
             package=PACKAGE,
             executable=name,
@@ -100,7 +110,6 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=value("namespace"),
             parameters=[value("params_file"), {"use_sim_time": value("use_sim_time") == "true"}, given],
             remappings=remappings.get(name),
-            additional_env=dds_environment(),
             output="screen",
             sigterm_timeout=STOP_WITHIN,
             respawn=value("respawn") == "true",
@@ -108,7 +117,9 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             on_exit=ends(name),
         )
         for name, given in parameters.items()
+        if name in part
     ]
+    return [*(SetEnvironmentVariable(name, setting) for name, setting in dds.items()), *started]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -117,7 +128,7 @@ def generate_launch_description() -> LaunchDescription:
     params = PathJoinSubstitution([share, "config", "monitor.yaml"])
 
     def argument(name: str, default: str | PathJoinSubstitution, description: str) -> DeclareLaunchArgument:
-        choices = ["true", "false"] if default in ("true", "false") else None
+        choices = ["true", "false"] if default in ("true", "false") else ["", *PARTS] if name == "only" else None
         return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
     return LaunchDescription(
@@ -126,10 +137,13 @@ def generate_launch_description() -> LaunchDescription:
             argument("bundle", "", "the monitor's bundle; empty: the shipped one"),
             argument("weights", "", "the policy's weights; empty: the shipped ones"),
             argument("back_end", "", "how the policy is run; empty: as its weights say"),
+            argument("observation", "", "what the policy sees: a name of config/observations, or a file"),
             argument("mode", "", "guard: alarms halt the arm; shadow: alarms are only recorded"),
             argument("fingers", "", "joints that add up to the fingers' distance, as [a, -b]; empty: the profile's"),
             argument("teleop", "", "device to take over with: a name of config/teleop, or a file; empty: none"),
             argument("rviz", "false", "start rviz2 with rviz/demo.rviz"),
+            argument("only", "", "of two computers: policy (and monitor), or arm (the rest); empty: all"),
+            argument("network", "", "IPv4 address of the one network card that DDS may use; empty: all of them"),
             argument("namespace", "", "namespace of all nodes and topics: one for each arm"),
             argument("params_file", params, "parameters of the four nodes"),
             argument("use_sim_time", "false", "stamps from /clock; decisions stay on steady clocks"),

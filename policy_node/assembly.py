@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from vla_uq.geometry import matrix_of_unit
 from vla_uq.wire import Array
 
 Stamp = tuple[int, int]
+Image = NDArray[np.uint8]
+JOINT_STATES = "joint_states"
 
 DEPTH = 256
 """Samples kept of a stream: a quarter of a second of joint states at 1 kHz, more than an image is late."""
@@ -48,14 +50,25 @@ class ObservationAssembler:
         takes its position off.
     :param tolerance: largest distance (s) of stamps within one observation; 0 asks for equal stamps (lockstep).
     :param max_age: oldest part (s since receipt) that may still be acted on.
+    :param sources: names of the streams of joint states, the arm's first: its stamp is the observation's.
+    :param prepare: of cameras, what is done with an image that becomes part of an observation.
     """
 
-    def __init__(self, cameras: Sequence[str], fingers: Sequence[str], tolerance: float, max_age: float) -> None:
+    def __init__(
+        self,
+        cameras: Sequence[str],
+        fingers: Sequence[str],
+        tolerance: float,
+        max_age: float,
+        sources: Sequence[str] = (JOINT_STATES,),
+        prepare: Mapping[str, Callable[[Image], Image]] | None = None,
+    ) -> None:
         self._fingers = {name.removeprefix("-"): -1.0 if name.startswith("-") else 1.0 for name in fingers}
         self._tolerance, self._max_age = tolerance, max_age
-        self._cameras = tuple(cameras)
+        self._cameras, self._sources, self._prepare = tuple(cameras), tuple(sources), dict(prepare or {})
         self._streams = {name: deque[_Sample](maxlen=4) for name in cameras}
-        self._streams |= {name: deque[_Sample](maxlen=DEPTH) for name in ("joint_states", "current_pose")}
+        self._streams |= {name: deque[_Sample](maxlen=DEPTH) for name in (*sources, "current_pose")}
+        self._named: dict[str, frozenset[str]] = {}
         self.problem = ""
         """Why the last :meth:`assemble` gave nothing; empty when it gave something."""
 
@@ -64,25 +77,27 @@ class ObservationAssembler:
         for stream in self._streams.values():
             stream.clear()
 
-    def joint_state(self, stamp: Stamp, names: Sequence[str], positions: Sequence[float], now: float) -> None:
+    def joint_state(
+        self, stamp: Stamp, names: Sequence[str], positions: Sequence[float], now: float, source: str = JOINT_STATES
+    ) -> None:
         """Take a joint state.
 
-        :raises InputError: when a finger is missing, or a position is not finite.
+        :raises InputError: when a finger is in no stream of joint states, or a position is not finite.
         """
-        index = {name: i for i, name in enumerate(names)}
-        missing = [name for name in self._fingers if index.get(name, len(positions)) >= len(positions)]
-        if missing:
+        joints = dict(zip(names, positions, strict=False))
+        self._named[source] = frozenset(joints)
+        known = frozenset().union(*self._named.values())
+        missing = [name for name in self._fingers if name not in known]
+        if missing and len(self._named) == len(self._sources):
             raise InputError(
                 "joint is missing",
-                where="joint_states",
+                where=" and ".join(self._sources),
                 expected=", ".join(missing),
                 found=", ".join(names),
                 remedy="set the fingers parameter",
             )
-        values = np.asarray(positions, np.float64)
-        _finite(values, "joint_states")
-        width = float(sum(sign * values[index[name]] for name, sign in self._fingers.items()))
-        self._streams["joint_states"].append(_Sample(stamp, now, (width, names, positions)))
+        _finite(np.asarray(positions, np.float64), source)
+        self._streams[source].append(_Sample(stamp, now, joints))
 
     def pose(self, stamp: Stamp, position: Sequence[float], quaternion: Sequence[float], now: float) -> None:
         """Take a measured pose: position (m) and quaternion (x, y, z, w) in the base frame.
@@ -96,7 +111,7 @@ class ObservationAssembler:
             raise InputError("not a rotation", where="current_pose.orientation", expected="norm 1", found=norm)
         self._streams["current_pose"].append(_Sample(stamp, now, (p, matrix_of_unit(q / norm))))
 
-    def image(self, camera: str, stamp: Stamp, image: NDArray[np.uint8], now: float) -> None:
+    def image(self, camera: str, stamp: Stamp, image: Image, now: float) -> None:
         """Take a camera image (height, width, 3) RGB."""
         self._streams[camera].append(_Sample(stamp, now, image))
 
@@ -121,22 +136,28 @@ class ObservationAssembler:
         if now - oldest > self._max_age:
             self.problem = f"{late} is {now - oldest:.2f} s old, at most {self._max_age:g} s"
             return None
+        joints = {name: at for source in self._sources for name, at in parts[source].value.items()}
+        if not joints.keys() >= self._fingers.keys():
+            self.problem = f"fingers are missing among the joints {', '.join(joints)}"
+            return None
         self.problem = ""
         position, rotation = parts["current_pose"].value
-        width, names, positions = parts["joint_states"].value
         observation = Observation(
-            images={name: parts[name].value for name in self._cameras},
+            images={name: self._prepared(name, parts[name].value) for name in self._cameras},
             position=position,
             rotation=rotation,
-            width=width,
+            width=float(sum(sign * joints[name] for name, sign in self._fingers.items())),
             instruction=instruction,
-            stamp=parts["joint_states"].stamp,
-            joints=dict(zip(names, positions, strict=False)),
+            stamp=parts[self._sources[0]].stamp,
+            joints=joints,
         )
         return Assembled(observation, oldest)
 
+    def _prepared(self, camera: str, image: Image) -> Image:
+        return self._prepare[camera](image) if camera in self._prepare else image
 
-def image_digest(images: Mapping[str, NDArray[np.uint8]]) -> Array:
+
+def image_digest(images: Mapping[str, Image]) -> Array:
     """BLAKE2b of each image's bytes folded to 24 bits, which float32 holds exactly (cameras,); in the images' order.
 
     Equal digests in a row show a frozen camera: the latents would still change with proprioception.

@@ -21,7 +21,7 @@ from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from vla_monitor.msg import ActionChunk, PolicyInfo, PolicyTrace, Tensor
 from vla_monitor.srv import ResetPolicy
 
@@ -29,15 +29,14 @@ from policy_node import backends
 from policy_node.announce import details, fill_info, health
 from policy_node.assembly import ObservationAssembler
 from policy_node.loop import InferenceLoop
+from policy_node.observations import load_observation
 from policy_node.schedule import InferenceSchedule
 from policy_node.session import Decision, PolicySession
+from policy_node.streams import Streams
 from vla_policy.manifest import WEIGHTS
-from vla_policy.observation import CAMERAS
 from vla_uq.contracts import Trace
 from vla_uq.errors import InputError
-from vla_uq.images import decode
 
-MOST_PIXELS = 4096
 PARAMETERS: dict[str, tuple[Any, ...]] = {
     "autostart": (True, "configure and activate at start, without a lifecycle manager"),
     "back_end": ("", "registered name of the back end; empty: the one that the weights name"),
@@ -49,21 +48,13 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "paths": (1, "sampled paths that the members are compared on; 1: the executed one alone", 1, 64),
     "seed": (-1, "seed of the sampling noise, read at each reset; -1: from entropy", -1, 2**63 - 1),
     "lockstep": (False, "infer by the observations' stamps: the robot waits for every command"),
-    "tolerance": (
-        0.05,
-        "largest distance of stamps within one observation, s; in lockstep they are equal",
-        0.0,
-        10.0,
-    ),
-    "max_age": (0.3, "oldest part of an observation that is acted on, s since receipt; not in lockstep", 0.0, 10.0),
+    "observation": ("tabletop", "what the policy sees: a name of config/observations, or the path of a file"),
     "max_latency": (
         0.0,
         "oldest observation whose chunk still leaves, s; 0: as old as its last action; not in lockstep",
         0.0,
         3600.0,
     ),
-    "image_height": (256, "pixels of the camera images", 1, MOST_PIXELS),
-    "image_width": (256, "pixels of the camera images", 1, MOST_PIXELS),
     "fingers": (
         ["fr3_finger_joint1", "fr3_finger_joint2"],
         "joints whose positions add up to the fingers' distance; -name: taken off",
@@ -73,6 +64,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
 """Name to default, description and, for numbers, the smallest and the largest value."""
 RESENDABLE = QoSProfile(depth=10)
 """Of a writer: a slow recorder gets what it missed. Readers that act keep only the last."""
+MESSAGES = {kind.__name__: kind for kind in (CompressedImage, Image, JointState, PoseStamped)}
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 INFO_PERIOD, DIAGNOSTICS_PERIOD, COMPLAINT_PERIOD = 0.1, 1.0, 5.0
 NUMBERS = str.maketrans("", "", "0123456789.")
@@ -109,6 +101,7 @@ class PolicyNode(LifecycleNode):
         """Open the policy and the topics."""
         weights = self._value("weights") or WEIGHTS
         try:
+            preset = load_observation(self._value("observation"))
             # Only what was asked for: not every back end has every option.
             options = {name: self._value(name) for name in RECORDING}
             asked = {name: value for name, value in options.items() if value != PARAMETERS[name][0]}
@@ -117,17 +110,20 @@ class PolicyNode(LifecycleNode):
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         lockstep, info = self._value("lockstep"), backend.info
-        tolerance, max_age = (0.0, math.inf) if lockstep else (self._value("tolerance"), self._value("max_age"))
+        tolerance, max_age = (0.0, math.inf) if lockstep else (preset.tolerance, preset.max_age)
         latest = math.inf if lockstep else self._value("max_latency") or info.horizon * info.step_duration
-        self._assembler = ObservationAssembler(CAMERAS, self._value("fingers"), tolerance, max_age)
+        prepare = {name: camera.prepare for name, camera in preset.cameras.items()}
+        assembler = ObservationAssembler(
+            tuple(preset.cameras), self._value("fingers"), tolerance, max_age, preset.joint_states, prepare
+        )
         self._loop = InferenceLoop(
             PolicySession(backend, self._value("frame_id")),
-            self._assembler,
+            assembler,
             InferenceSchedule(info.execute_steps, info.step_duration, lockstep),
             latest,
             self,
         )
-        self._open, self._size = True, (self._value("image_height"), self._value("image_width"))
+        self._open, self._streams = True, Streams(preset, assembler, self._loop, time.monotonic)
         self._open_topics()
         remarks = "".join(f"; {name}: {text}" for name, text in info.remarks.items())
         found = f"{info.back_end} policy {info.fingerprint}, {info.members} members, from {weights}{remarks}"
@@ -171,36 +167,15 @@ class PolicyNode(LifecycleNode):
         self._infos = self.create_publisher(PolicyInfo, "~/info", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", 10)
         self._service = self.create_service(ResetPolicy, "~/reset_policy", self._reset)
-        sensor = qos_profile_sensor_data
         self._subscriptions_of_robot = [
-            self.create_subscription(JointState, "joint_states", self._on_joints, sensor),
-            self.create_subscription(PoseStamped, "current_pose", self._on_pose, sensor),
-            *(
-                self.create_subscription(Image, f"{name}/image_raw", lambda m, n=name: self._on_image(n, m), sensor)
-                for name in CAMERAS
-            ),
+            self.create_subscription(MESSAGES[stream.kind], stream.topic, stream.take, qos_profile_sensor_data)
+            for stream in self._streams.all()
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers_of_node = [
             self.create_timer(INFO_PERIOD, self._announce, clock=steady),
             self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=steady),
         ]
-
-    # -- observations in -------------------------------------------------------------------------------------------
-    def _on_joints(self, message: JointState) -> None:
-        self._loop.take(self._assembler.joint_state, _stamp(message), message.name, message.position)
-
-    def _on_pose(self, message: PoseStamped) -> None:
-        p, q = message.pose.position, message.pose.orientation
-        self._loop.take(self._assembler.pose, _stamp(message), (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
-
-    def _on_image(self, camera: str, message: Image) -> None:
-        try:
-            image = decode(message, camera, self._size)
-        except InputError as error:
-            self._loop.complain(str(error))
-        else:
-            self._loop.take(self._assembler.image, camera, _stamp(message), image)
 
     # -- chunks and traces out, on the thread of the inferences ----------------------------------------------------
     def chunk(self, decision: Decision, age: float) -> None:
@@ -249,16 +224,18 @@ class PolicyNode(LifecycleNode):
         status = DiagnosticStatus(
             level=getattr(DiagnosticStatus, level), name=self.get_fully_qualified_name(), message=text, values=values
         )
-        message = DiagnosticArray(status=[status])
+        name, paced = f"{status.name}: camera", not self._value("lockstep")
+        reports = {camera: health.report(paced) for camera, health in self._streams.cameras.items()}
+        cameras = [
+            DiagnosticStatus(level=getattr(DiagnosticStatus, level), name=f"{name} {camera}", message=text)
+            for camera, (level, text) in reports.items()
+        ]
+        message = DiagnosticArray(status=[status, *cameras])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
-
-
-def _stamp(message: Any) -> tuple[int, int]:
-    return int(message.header.stamp.sec), int(message.header.stamp.nanosec)
 
 
 def _executor() -> Executor:

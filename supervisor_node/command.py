@@ -42,7 +42,7 @@ def _of_policy(m: Memory, measured: Measured) -> Command | None:
     m.hold, m.last = None, motion
     m.gate.sent()
     gripper = m.gripper.command(wanted, measured.opening)
-    return _made(m, Source.POLICY, motion, gripper, measured, reference, chunk.key, chunk.digest, index)
+    return _made(m, Source.POLICY, motion, gripper, measured, reference, chunk.key, m.gate.digest, index)
 
 
 def _of_teleop(m: Memory, measured: Measured) -> Command | None:

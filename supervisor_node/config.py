@@ -28,6 +28,7 @@ class Config:
     :param shadow_wait: in shadow mode, how long a chunk waits for a score.
     :param max_observation_age: an older observation's chunk is discarded.
     :param policy_gap: how long a policy that blocks while it infers may leave the arm without an action; 0: not at all.
+    :param ensembling: decay of the weights with which overlapping chunks are averaged; below 0: they are not.
     :param recovery_timeout: longest wait for the robot's recovery: half a minute is usual.
     :param shutdown_time: longest wait for rest before the process exits.
     """
@@ -48,6 +49,7 @@ class Config:
     shadow_wait: float = 0.15
     max_observation_age: float = 0.5
     policy_gap: float = 0.0
+    ensembling: float = -1.0
     recovery_timeout: float = 35.0
     shutdown_time: float = 0.5
 
@@ -62,9 +64,13 @@ class Config:
             )
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0.0 if field.name == "policy_gap" else math.ulp(0.0)
-            if isinstance(value, float) and not (math.isfinite(value) and value >= least):
-                expected = "seconds, not below 0" if least == 0 else "seconds above 0"
+            if not isinstance(value, float) or field.name == "ensembling":
+                continue
+            may_be_none = field.name == "policy_gap"
+            if not (math.isfinite(value) and (value >= 0 if may_be_none else value > 0)):
+                expected = "seconds, 0 or more" if may_be_none else "seconds above 0"
                 raise InputError("not a time", where=field.name, expected=expected, found=value)
+        if not math.isfinite(self.ensembling):
+            raise InputError("not a decay", where="ensembling", expected="a finite number", found=self.ensembling)
         if self.max_resumes < 0:
             raise InputError("negative count", where="max_resumes", expected="at least 0", found=self.max_resumes)

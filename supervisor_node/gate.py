@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from supervisor_node.announcements import PolicyAnnouncement, same_time
 from supervisor_node.arms.base import Arm
 from supervisor_node.config import Config
+from supervisor_node.ensembling import Ensembling
 from supervisor_node.states import Mode
 from supervisor_node.table import Event, Occurrence
 from supervisor_node.values import NO_KEY, Measured, Motion, ResetAck
@@ -33,9 +34,12 @@ _SHADOW_MARGIN = 0.02
 
 @dataclass(eq=False)
 class _Waiting:
+    """A chunk on its way; once released, with what is executed of it (see :mod:`supervisor_node.ensembling`)."""
+
     chunk: Chunk
     observed: float
     received: float
+    executed: Chunk
     path: Vector | None = None
 
 
@@ -48,6 +52,7 @@ class Gate:
         self.released: Key = NO_KEY
         self.discarded = 0
         self.gaps = 0
+        self._ensembling = Ensembling(config.ensembling)
         self.close()
 
     # -- session ---------------------------------------------------------------------------------------------------
@@ -63,6 +68,7 @@ class Gate:
         self._sent = 0
         # A session begins with the arm at rest.
         self._held_since = -math.inf
+        self._ensembling.start()
 
     def expect(self, episode_id: str, policy: PolicyAnnouncement | None) -> None:
         """A reset was sent to the policy: what comes is kept until its answer says what is new."""
@@ -110,7 +116,7 @@ class Gate:
         if not 0 <= chunk.observation_age <= self._config.max_observation_age + self._config.policy_gap:
             self.discarded += 1
             return []
-        self._waiting[sequence] = _Waiting(chunk, observed, now)
+        self._waiting[sequence] = _Waiting(chunk, observed, now, chunk)
         _forget_oldest(self._waiting)
         return self._digests(sequence)
 
@@ -194,6 +200,7 @@ class Gate:
                 return None
             self._current, self._sent, self._held_since = waiting, 0, math.inf
             self.released = waiting.chunk.key
+            waiting.executed = self._ensembling.take(waiting.chunk)
             return waiting.chunk
         return None
 
@@ -201,7 +208,7 @@ class Gate:
         """Let the arm find its way along the chunk that was just released; what is wrong with it when it cannot."""
         if self._current is None:
             return None
-        chunk = self._current.chunk
+        chunk = self._current.executed
         solution = self._arm.solve(chunk, measured, last)
         self._current.path = solution.path
         if not solution.problem:
@@ -213,6 +220,11 @@ class Gate:
     def path(self) -> Vector | None:
         """What the arm made of the current chunk, for :meth:`supervisor_node.arms.base.Arm.plan`."""
         return self._current.path if self._current is not None else None
+
+    @property
+    def digest(self) -> int:
+        """Of the current chunk, as it was published and scored."""
+        return self._current.chunk.digest if self._current is not None else 0
 
     def _passes(self, waiting: _Waiting, now: float) -> bool:
         score = self._scores.get(waiting.chunk.key.sequence)
@@ -232,10 +244,10 @@ class Gate:
         return self._steps(moved, waiting) > 1
 
     def upcoming(self, now: float) -> tuple[Chunk, int] | None:
-        """The chunk and the index of the action that is due; None when what was released is used up."""
+        """What is executed, and the index of the action that is due; None when what was released is used up."""
         if self._current is None:
             return None
-        chunk = self._current.chunk
+        chunk = self._current.executed
         index = self._sent if chunk.space in _DELTAS else self._steps(now, self._current)
         # In lockstep the arm waits for us, so that an overlap is never needed: chunk k+1 follows exactly.
         end = chunk.execute_steps if self._config.lockstep else chunk.horizon

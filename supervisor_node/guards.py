@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from supervisor_node.announcements import mismatch
 from supervisor_node.arms.base import Arm
 from supervisor_node.config import Config
+from supervisor_node.ensembling import SPACES
 from supervisor_node.senses import Senses
 from supervisor_node.states import Mode
 from supervisor_node.table import Event
@@ -95,8 +96,13 @@ def _one_policy(s: Situation) -> str:
 
 
 def _policy_fits_arm(s: Situation) -> str:
-    """The arm can execute what the policy announces."""
-    return s.arm.refuses(s.senses.policy) if s.senses.policy is not None else ""
+    """The arm can execute what the policy announces, in the way that is set."""
+    policy = s.senses.policy
+    if policy is not None and s.config.ensembling >= 0 and policy.space not in SPACES:
+        return (
+            f"policy.space: ensembling needs {' or '.join(sorted(x.name for x in SPACES))}, found {policy.space.name}"
+        )
+    return s.arm.refuses(policy) if policy is not None else ""
 
 
 def _monitor(s: Situation) -> str:

@@ -36,6 +36,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "require_monitor": (True, "arming needs a monitor's announcements; false in shadow mode only"),
     "estop_topic": ("", "std_msgs/Bool, true while pressed, to be repeated; empty: none is wired"),
     "takeover": ("stop", "of the policy by a teleop device: stop first, or blend where its pose is near the arm"),
+    "ensembling": (-1.0, "overlapping chunks are averaged, the i-th oldest weighs exp(-ensembling i); below 0: never"),
     "max_resumes_per_episode": (1, "each restarts score and band time; many would launder alarms"),
     **{name: (_DEFAULTS[name], f"{text}, s") for name, text in _TIMES.items()},
     **alerts.PARAMETERS,
@@ -45,6 +46,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_resumes_per_episode": (0, 1000),
     **dict.fromkeys(_TIMES, (0.001, 3600.0)),
     "policy_gap": (0.0, 60.0),
+    "ensembling": (-1.0, 10.0),
     "alert_timeout": (0.001, 60.0),
 }
 """Smallest and largest value of every number."""
@@ -79,5 +81,6 @@ def config_of(values: Mapping[str, Any]) -> Config:
         require_estop=bool(values["estop_topic"]),
         max_resumes=values["max_resumes_per_episode"],
         takeover_blend=_blend_of(values["takeover"]),
+        ensembling=values["ensembling"],
         **{name: values[name] for name in _TIMES},
     )

@@ -34,6 +34,7 @@ VERBS = (
     Verb("collect", "vla_cli.verbs.collect", "record scripted demonstrations for training a policy"),
     Verb("train-policy", "vla_cli.verbs.train_policy", "train and export the policy ensemble from demonstrations"),
     Verb("serve-policy", "vla_cli.verbs.serve_policy", "serve a policy over a websocket, openpi's, with introspection"),
+    Verb("export", "vla_cli.verbs.export", "write a LeRobot policy as ONNX graphs that run without LeRobot"),
     Verb("rollouts", "vla_cli.verbs.rollouts", "roll out a policy in shadow mode into a rollout store"),
     Verb("import", "vla_cli.verbs.import_", "read rollouts that others recorded, or bags, into a rollout store"),
     Verb("evaluate", "vla_cli.verbs.evaluate", "compare all detectors on a rollout store, on seen and unseen tasks"),
@@ -41,6 +42,7 @@ VERBS = (
     Verb("train", "vla_cli.verbs.train", "train one detector on rollouts into a file that `calibrate` takes"),
     Verb("calibrate", "vla_cli.verbs.calibrate", "calibrate a monitor bundle from bags or rollouts"),
     Verb("select", "vla_cli.verbs.select", "choose which demonstrations to collect next, from recorded candidates"),
+    Verb("export-dataset", "vla_cli.verbs.export_dataset", "write recorded episodes as a LeRobot data set"),
 )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 SCHEMA = 1
-FLOW, TOKENS, TORCH, SCRIPTED = "onnx", "tokens", "torch", "scripted"
+FLOW, TOKENS, TORCH, SCRIPTED, LEROBOT = "onnx", "tokens", "torch", "scripted", "lerobot_onnx"
 """Back ends that manifests are written for."""
 FILE = "manifest.json"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -169,6 +169,40 @@ class ScriptedManifest(FlowManifest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeRobotManifest(FlowManifest):
+    """Of LeRobot's flow policies exported to ONNX, one graph of the prefix and one of the velocity a member.
+
+    :param preset: how an arm's observation becomes the names of ``cameras`` and ``state``, see ``openpi_presets``.
+    :param cameras: name in the observation map to ``[input of the encoder, height, width]``.
+    :param state: name in the observation map.
+    :param state_scale: with ``state_shift``: what the encoder takes = state × scale + shift.
+    :param action_shift: action = normalised × ``action_scale`` + shift.
+    :param words: tokens of a prompt, padding included; ``padding``: number of that token.
+    :param space: of the actions, a name in :class:`vla_uq.contracts.Space`; ``reference``: in ``Reference``.
+    :param names: of the action columns without the gripper's.
+    :param gripper: ``{"column", "closed", "open"}``; empty: the policy moves none.
+    """
+
+    preset: str
+    cameras: dict[str, list[Any]]
+    state: str
+    state_scale: tuple[float, ...]
+    state_shift: tuple[float, ...]
+    action_shift: tuple[float, ...]
+    words: int
+    padding: int
+    space: str
+    reference: str
+    names: tuple[str, ...]
+    gripper: dict[str, float]
+    # What follows is of the table-top's actions and images alone.
+    position_step: float = 1.0
+    rotation_step: float = 1.0
+    image_size: int = 0
+    back_end: str = LEROBOT
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenManifest(Manifest):
     """Of an autoregressive policy.
 
@@ -181,7 +215,12 @@ class TokenManifest(Manifest):
     back_end: str = TOKENS
 
 
-KINDS: dict[str, type[Manifest]] = {TOKENS: TokenManifest, TORCH: TorchManifest, SCRIPTED: ScriptedManifest}
+KINDS: dict[str, type[Manifest]] = {
+    TOKENS: TokenManifest,
+    TORCH: TorchManifest,
+    SCRIPTED: ScriptedManifest,
+    LEROBOT: LeRobotManifest,
+}
 """Back end to its manifests; all others run a :class:`FlowManifest`."""
 
 

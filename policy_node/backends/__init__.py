@@ -14,6 +14,7 @@ from vla_uq.errors import InputError
 __all__ = ["BACKENDS", "Backend", "BackendError", "Inference", "PolicySpec", "load"]
 
 BACKENDS: dict[str, str] = {
+    "lerobot_onnx": "policy_node.backends.lerobot_onnx:LeRobotBackend",
     "onnx": "policy_node.backends.onnx:OnnxBackend",
     "openpi": "policy_node.backends.openpi:OpenpiBackend",
     "scripted": "policy_node.backends.scripted:ScriptedBackend",

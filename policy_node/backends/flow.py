@@ -16,7 +16,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,17 +80,32 @@ class Memory:
     noise: Array
 
 
+class Embodiment(Protocol):
+    """What stands between the robot and the networks; :class:`Body` is that of this project's own policies."""
+
+    def reset(self, instruction: str) -> None: ...
+
+    def inputs(self, observation: Observation) -> dict[str, Array]: ...
+
+    def execute(self, chunk: Array) -> tuple[Array, Array]: ...
+
+    def spec(self, back_end: str, tensors: tuple[str, ...]) -> PolicySpec: ...
+
+
 class FlowBackend(ABC):
     """A flow-matching ensemble; who runs its networks says what ``prefix``, ``network`` and ``features`` are.
 
     :param manifest: checked.
     :param layered: whether the networks show their last hidden layer.
+    :param body: of policies that see or act otherwise than this project's own.
     :raises InputError: when more is to be recorded than the policy has.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, manifest: FlowManifest, recording: Recording, layered: bool = True) -> None:
+    def __init__(
+        self, manifest: FlowManifest, recording: Recording, layered: bool = True, body: Embodiment | None = None
+    ) -> None:
         inner = manifest.flow_steps - 1
         if recording.nodes > inner:
             raise InputError(
@@ -104,7 +119,7 @@ class FlowBackend(ABC):
         self._manifest, self._recording, self._convention = manifest, recording, manifest.convention
         self._nodes = recording.nodes or inner
         self.times = grid(manifest.flow_steps)
-        self._body = Body(manifest)
+        self._body: Embodiment = body or Body(manifest)
         self._rng = self._further = np.random.default_rng()
         optional = {"samples": recording.draws > 1, "last_layer": recording.last_layer}
         tensors = (*TENSORS, *(name for name, asked in optional.items() if asked))

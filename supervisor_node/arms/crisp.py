@@ -22,7 +22,7 @@ Vector = NDArray[np.float64]
 
 
 class CrispArm:
-    """See :class:`supervisor_node.arms.base.Arm`. Executes measured pose deltas, poses, joint positions and velocities."""
+    """See :class:`supervisor_node.arms.base.Arm`. Executes measured pose deltas, poses, joints and their velocities."""
 
     lacks = ""
 

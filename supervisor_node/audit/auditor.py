@@ -34,12 +34,13 @@ class Auditor:
     :param arm: the arm of the profile that was used.
     :param reaction: seconds that an alarm may take to stop the policy.
     :param announcement: seconds that a change of state may take to be announced (I7).
+    :param ensembling: the supervisor's parameter of that name.
     """
 
-    def __init__(self, arm: Arm, reaction: float = 0.1, announcement: float = 0.1) -> None:
+    def __init__(self, arm: Arm, reaction: float = 0.1, announcement: float = 0.1, ensembling: float = -1.0) -> None:
         self.report = Report()
         self._conduct = Conduct(self.report, reaction, announcement)
-        self._derivation = Derivation(arm, self.report)
+        self._derivation = Derivation(arm, self.report, ensembling)
         self._wire = Wire(arm.profile, self.report)
 
     def take(self, time: float, content: Content) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from supervisor_node.arms.base import Arm
 from supervisor_node.audit.contents import AskedPose, Backed, SeenJoints, SeenPose
 from supervisor_node.audit.report import Report, Violation
+from supervisor_node.ensembling import Ensembling
 from supervisor_node.states import HOLDING, Source, State
 from supervisor_node.values import Command, Measured, Motion, Pose, Stamp
 from vla_uq.contracts import Chunk, Key
@@ -26,8 +27,10 @@ _JOINTS_KEPT = 1024
 class Derivation:
     """Recomputes commands and checks I1 (the hold), I3 and the derivation."""
 
-    def __init__(self, arm: Arm, report: Report) -> None:
+    def __init__(self, arm: Arm, report: Report, ensembling: float) -> None:
         self._arm, self._report = arm, report
+        self._ensembling = Ensembling(ensembling)
+        self._executed: Chunk | None = None
         self._chunks: dict[Key, Chunk] = {}
         self._seen: deque[Pose] = deque(maxlen=_POSES_KEPT)
         self._asked: deque[Pose] = deque(maxlen=_POSES_KEPT)
@@ -97,7 +100,11 @@ class Derivation:
         if before is not None and before.key == command.key and before.index >= command.index:
             self._break("derived", time, f"action {command.index} of chunk {command.key} after {before.index}")
         last, measured = self._last(command), self._measured(command)
-        if before is None or before.key != command.key or before.source is not command.source:
+        follows = before is not None and before.source is command.source
+        if not follows:
+            self._ensembling.start()
+        if not follows or self._executed is None or self._executed.key != command.key:
+            self._executed = chunk = self._ensembling.take(chunk)
             self._lost = self._unknown(command, last)
             solution = None if self._lost else self._arm.solve(chunk, measured, last)
             self._path = solution.path if solution is not None else None
@@ -106,7 +113,7 @@ class Derivation:
         if self._lost or self._unknown(command, last):
             self._report.unattested += 1
             return None
-        return self._arm.plan(chunk, command.index, measured, last, self._path)
+        return self._arm.plan(self._executed, command.index, measured, last, self._path)
 
     def _teleop(self, time: float, command: Command) -> Motion | None:
         asked = command.requested

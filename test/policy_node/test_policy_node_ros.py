@@ -223,7 +223,7 @@ def test_it_can_be_managed(robot: Robot, spawn: Any, weights: Path) -> None:
     robot.run_until(lambda: robot.of("PolicyTrace"), "an inference after all that")
 
 
-@pytest.mark.parametrize("wrong", [{"seed": "seven"}, {"max_age": -1.0}, {"image_width": 0}, {"draws": 0}])
+@pytest.mark.parametrize("wrong", [{"seed": "seven"}, {"max_latency": -1.0}, {"paths": 0}, {"draws": 0}])
 def test_a_wrong_parameter_is_one_line_and_exit_code_2(spawn: Any, wrong: dict[str, Any]) -> None:
     process = spawn("policy_node.node", params=wrong)
     assert process.process.wait(20.0) == 2

@@ -43,6 +43,14 @@ def test_launch_files_load(file: Path) -> None:
     assert module.generate_launch_description().entities
 
 
+def test_two_computers_share_the_nodes() -> None:
+    """Each node runs on one of them; nothing that commands the arm needs the other for a stop."""
+    parts, overrides = constant("monitor.launch.py", "PARTS"), constant("monitor.launch.py", "OVERRIDES")
+    names = [name for part in parts.values() for name in part]
+    assert sorted(names) == sorted([*overrides, "teleop_node"])
+    assert {"supervisor_node", "deadman_node", "teleop_node"} <= set(parts["arm"])
+
+
 def test_people_are_told_what_it_is_not() -> None:
     assert "no safety function" in (LAUNCH / "monitor.launch.py").read_text(encoding="utf-8")
 

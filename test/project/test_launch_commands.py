@@ -101,6 +101,23 @@ def test_real_arms(
     assert rules == {"joint_states": arm.sources.joint_states[-1], **pose}
 
 
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [("policy", ["monitor_node", "policy_node"]), ("arm", ["deadman_node", "supervisor_node", "teleop_node"])],
+)
+def test_one_of_two_computers(make: Make, wait_until: Callable[..., object], part: str, names: list[str]) -> None:
+    given = (f"only:={part}", "network:=127.0.0.1", "teleop:=joy", "robot:=franka_crisp")
+    found = started(make(), len(names), wait_until, "franka.launch.py", *given, *GIVEN)
+    assert sorted(found) == [f"/{name}" for name in names]
+
+
+def test_a_card_of_another_computer_starts_nothing(make: Make) -> None:
+    launcher = make()
+    answer = launcher.ask("launch", "vla_monitor", "monitor.launch.py", "network:=203.0.113.9")
+    assert answer.returncode == 1 and "not a network card of this computer" in answer.stdout + answer.stderr
+    assert not launcher.notes()
+
+
 TWO_ARMS = """
 from launch import LaunchDescription
 from launch.actions import GroupAction, IncludeLaunchDescription

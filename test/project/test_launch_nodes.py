@@ -24,6 +24,7 @@ WIDOWX = (
     else (f"weights:={WEIGHTS}", f"bundle:={WEIGHTS / 'bundle.safetensors'}")
 )
 STARTS: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "cameras.launch.py": [],  # it starts vendors' drivers alone
     "demo.launch.py": [((), tuple(NODES)), (("robot:=widowx", *WIDOWX), tuple(NODES))],
     "franka.launch.py": [(("sim:=true", "namespace:=left"), (*FOUR, "sim_node"))],
     "monitor.launch.py": [((), FOUR), (("robot:=widowx_xs", "mode:=shadow", "teleop:=joy"), (*FOUR, "teleop_node"))],
@@ -129,6 +130,21 @@ def supervisor_of(launch: Launch) -> int:
         if any(part.endswith(b"/supervisor_node") for part in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
     )
     return found
+
+
+def test_two_computers(launcher: Launcher, ros: Any) -> None:
+    """Started apart, each with its part and on one network card, they make one system."""
+    from vla_monitor.msg import SupervisorState
+
+    arm = launcher.start("franka.launch.py", "sim:=true", "only:=arm", "network:=127.0.0.1")
+    seen = states_of(ros)
+    ros.spin_until(lambda: seen and "policy" in seen[-1].failing_guards, 90, "an arm that misses its policy")
+    assert seen[-1].state == SupervisorState.UNKNOWN
+    policy = launcher.start("monitor.launch.py", "robot:=franka_crisp_sim", "only:=policy", "network:=127.0.0.1")
+    ros.spin_until(lambda: seen[-1].state == SupervisorState.IDLE, 90, "both to find each other")
+    ended(policy)
+    ros.spin_until(lambda: "policy" in seen[-1].failing_guards, 30, "the loss to be noticed")
+    ended(arm)
 
 
 def test_two_arms_at_once(launcher: Launcher, ros: Any, tmp_path: Path) -> None:

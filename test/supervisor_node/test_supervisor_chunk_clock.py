@@ -83,7 +83,7 @@ def test_absolute_actions_are_those_of_the_clock(space: Space, steps: list[float
 )
 def test_no_delta_is_skipped_or_repeated(space: Space, moments: list[tuple[bool, float, float]], gap: float) -> None:
     """Whatever comes when: the actions of each released chunk are sent from its first on, one after the other."""
-    gate, now, sequence, sent = opened(policy_gap=gap), 1.0, 0, {}
+    gate, now, sequence, sent = opened(policy_gap=gap), 1.0, 0, dict[Key, list[int]]()
     for comes, step, age in moments:
         now += step
         if comes:

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The bag, and the arm that it was recorded on."""
     parser.add_argument("bag", type=Path, help="a rosbag2 folder")
     parser.add_argument("--arm", default=ARM, help=f"profile of the arm, a name or a file (default: {ARM})")
+    parser.add_argument("--ensembling", type=float, default=-1.0, help="the supervisor's parameter, where it was set")
 
 
 def run(args: argparse.Namespace, console: Console) -> Report:
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     require("bag")
     from supervisor_node.audit.report import RULES
 
-    audit = audit_bag(args.bag, args.arm)
+    audit = audit_bag(args.bag, args.arm, args.ensembling)
     if not audit.states and not audit.commands:
         raise InputError(
             "nothing to audit",
@@ -54,9 +55,10 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     )
 
 
-def audit_bag(bag: Path, arm: str = ARM) -> Audit:
+def audit_bag(bag: Path, arm: str = ARM, ensembling: float = -1.0) -> Audit:
     """Run the auditor over a bag.
 
+    :param ensembling: the supervisor's parameter of that name.
     :raises InputError: when bag or profile cannot be read, or its messages are not ours; the robot's description is
         neither in the profile nor in the bag, or another robot's.
     """
@@ -69,7 +71,7 @@ def audit_bag(bag: Path, arm: str = ARM) -> Audit:
     opened = open_arm(arm)
     if opened.lacks:
         describe(opened, bag)
-    auditor, roles = Auditor(opened), roles_of(opened.profile.sources)
+    auditor, roles = Auditor(opened, ensembling=ensembling), roles_of(opened.profile.sources)
     start: int | None = None
     for recorded in read(bag, [topic.name for topic in topics_of(opened.profile) if not topic.image]):
         start = recorded.time_ns if start is None else start

@@ -41,11 +41,12 @@ class Encoder(nn.Module):
         tokens that are there.
         """
         arguments, hidden = self._heard(dict(zip(self._names, values, strict=True)))
-        mask, cache = arguments[MASK], arguments[CACHE]
-        layers = [(one["key_states"], one["value_states"]) for one in cache.values()] if isinstance(cache, dict) else cache
-        keys, values = (torch.stack([layer[i] for layer in layers], 1) for i in range(2))
+        mask, layers = arguments[MASK], arguments[CACHE]
+        if isinstance(layers, dict):
+            layers = [(one["key_states"], one["value_states"]) for one in layers.values()]
+        cached = (torch.stack([layer[part] for layer in layers], 1) for part in range(2))
         there = mask[..., None].to(hidden.dtype)
-        return mask, keys, values, (hidden * there).sum(1) / there.sum(1)
+        return mask, *cached, (hidden * there).sum(1) / there.sum(1)
 
     def _heard(self, batch: dict[str, Tensor]) -> tuple[dict[str, Any], Tensor]:
         """The arguments of the first flow step, and the prefix's last hidden layer (B, L, D)."""
@@ -76,10 +77,10 @@ class Encoder(nn.Module):
 class Velocity(nn.Module):
     """States (N, H, W), times (N,) and ``CONTEXT`` of one row or of N, to velocities and last hidden layers (N, H, D).
 
-    :param cached: type of the policy's cache.
+    :param cached: class of the policy's cache.
     """
 
-    def __init__(self, tap: FlowTap, cached: type) -> None:
+    def __init__(self, tap: FlowTap, cached: Any) -> None:
         super().__init__()
         self.model, self._cached = tap.model, cached
 
