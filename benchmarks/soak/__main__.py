@@ -3,7 +3,8 @@
 Seeded episodes on the simulated Franka in real time, every node a process of its own as it ships, and a recorder.
 Policy, monitor and supervisor are killed (SIGKILL) or stopped (SIGSTOP, later killed) while some joint is faster than
 0.1 rad/s; what died is started again, and nothing may move before an operator asks for it. The other processes live on
-from kill to kill. A recording of all of it goes to the auditor.
+from kill to kill; where a new one does not find them, all are started again, and counted. A recording of all of it goes
+to the auditor.
 
 Rest is the first moment from which on no joint is faster than the rest noise of the arm's profile over its rest window
 (0.003 rad in 0.2 s), by the simulator's true joint speeds, until the next episode is asked for. Supervisor and auditor
@@ -19,7 +20,7 @@ import time
 from collections import deque
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.report import Options, Result, Table, command
 from benchmarks.soak.schedule import schedule
@@ -30,11 +31,17 @@ from vla_cli.surroundings import require
 from vla_uq.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmarks.soak.player import Outcome
+    from collections.abc import Callable
+
+    from benchmarks.soak.player import Outcome, Soak
+    from benchmarks.soak.schedule import Kill
+    from supervisor_node.audit import Report
 
 KILLS, QUICK_KILLS = 100, 12
 MOST_REPEATS = 0.25
 """A share of the kills; with more in slow stretches the machine is too busy for any of this."""
+MOST_STUCK = 0.1
+"""Likewise, of new starts of everything."""
 EACH = ("process", "signal", "seed", "speed", "noticed_s", "rest_s", "pace", "rearmed", "reason")
 
 
@@ -59,59 +66,82 @@ def run(options: Options, console: Console) -> Result:
 
 
 def soak(folder: Path, kills: int, seed: int, console: Console) -> Result:
-    """Play the whole schedule in one run of the system.
+    """Play the whole schedule; when a process does not find the others again, all are started anew, and that counts.
 
-    :param folder: for recording and logs.
+    :param folder: for recordings and logs.
+    :raises InputError: when that, or a slow stretch, comes too often.
     """
     from benchmarks.soak import table
     from benchmarks.soak.motion import PERIOD
     from benchmarks.soak.player import Soak
+    from vla_cli.demo.director import DemoError
     from vla_cli.demo.system import running
     from vla_cli.verbs.audit import audit_bag
 
     seeds = itertools.count(SEEDS["benchmark"].first + 1000 * seed)
-    with running(folder, policy_folder(None), bundle_file(None), console.say, pictures=False) as system:
-        player = Soak(system, seeds, console.say)
-        began, simulated = time.monotonic(), player.motion.count
-        outcomes = play(player, kills, seed, console)
-        factor = PERIOD * (player.motion.count - simulated) / (time.monotonic() - began)
-        system.finish()
-    console.say("auditing the recording")
-    audit = audit_bag(folder / "bag")
+    waiting = deque(schedule(kills, seed))
+    outcomes: list[Outcome] = []
+    audits: list[Report] = []
+    stuck: list[str] = []
+    simulated, real, unfit = 0.0, 0.0, 0
+    with console.progress("kills", kills) as advance:
+        while waiting:
+            part = folder / str(len(audits))
+            with running(part, policy_folder(None), bundle_file(None), console.say, pictures=False) as system:
+                player = Soak(system, seeds, console.say)
+                began, before = time.monotonic(), player.motion.count
+                try:
+                    play(player, waiting, outcomes, kills, console, lambda: advance(1))
+                except DemoError as error:
+                    stuck.append(str(error))
+                    console.say(f"  all are started again: {error}")
+                real, simulated = real + time.monotonic() - began, simulated + PERIOD * (player.motion.count - before)
+                unfit += player.unfit
+                system.finish()
+            console.say("auditing the recording")
+            audits.append(audit_bag(part / "bag"))
+            if len(stuck) > 1 + kills * MOST_STUCK:
+                raise InputError("too often a process did not find the others again", found="; ".join(stuck))
     return Result(
         f"Kills in mid-motion, and the arm's rest ({kills} kills, simulated Franka in real time)",
         table.COLUMNS,
         table.rows(outcomes),
-        table.headline(outcomes, audit, factor),
-        notes=table.notes(outcomes, audit, player.unfit),
+        table.headline(outcomes, audits, simulated / real) | {"started_again": len(stuck)},
+        notes=[*table.notes(outcomes, audits, unfit), *(f"all started again: {text}" for text in stuck)],
         tables=[Table("Every kill", EACH, [_each(one) for one in outcomes])],
     )
 
 
-def play(player: Any, kills: int, seed: int, console: Console) -> list[Outcome]:
-    """Every kill of the schedule; one in a slow stretch is repeated at the end.
+def play(
+    player: Soak,
+    waiting: deque[Kill],
+    outcomes: list[Outcome],
+    kills: int,
+    console: Console,
+    advance: Callable[[], None],
+) -> None:
+    """Every kill that waits; one in a slow stretch is repeated at the end.
 
-    :raises InputError: when too many are.
+    :param outcomes: grows by what was played.
+    :raises InputError: when too many are slow.
+    :raises DemoError: when the system does not come back; what waits then was not played.
     """
-    outcomes: list[Outcome] = []
-    waiting, most = deque(schedule(kills, seed)), kills * (1 + MOST_REPEATS) + 1
-    with console.progress("kills", kills) as advance:
-        while waiting:
-            kill = waiting.popleft()
-            outcome = player.play(kill)
-            outcomes.append(outcome)
-            console.say(f"  {len(outcomes)}: {_line(outcome)}")
-            if outcome.slow:
-                waiting.append(kill)
-            else:
-                advance(1)
-            if len(outcomes) > most:
-                raise InputError(
-                    "the simulation does not keep pace on this machine",
-                    found=f"{sum(one.slow for one in outcomes)} of {len(outcomes)} kills in slow stretches",
-                    remedy="end other work and run again",
-                )
-    return outcomes
+    most = kills * (1 + MOST_REPEATS) + 1
+    while waiting:
+        outcome = player.play(waiting[0])
+        kill = waiting.popleft()
+        outcomes.append(outcome)
+        console.say(f"  {len(outcomes)}: {_line(outcome)}")
+        if outcome.slow:
+            waiting.append(kill)
+        else:
+            advance()
+        if len(outcomes) > most:
+            raise InputError(
+                "the simulation does not keep pace on this machine",
+                found=f"{sum(one.slow for one in outcomes)} of {len(outcomes)} kills in slow stretches",
+                remedy="end other work and run again",
+            )
 
 
 def _line(outcome: Outcome) -> str:

@@ -50,7 +50,7 @@ def times(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
     return {"p50_s": float(p50), "p95_s": float(p95), "max_s": float(largest)}
 
 
-def headline(outcomes: Sequence[Outcome], audit: Report, factor: float) -> dict[str, float]:
+def headline(outcomes: Sequence[Outcome], audits: Sequence[Report], factor: float) -> dict[str, float]:
     """The numbers that others quote; an arm that never rested makes the largest time infinite."""
     counted = [outcome for outcome in outcomes if not outcome.slow]
     found, never = times(counted), sum(one.rest is None for one in counted)
@@ -59,9 +59,9 @@ def headline(outcomes: Sequence[Outcome], audit: Report, factor: float) -> dict[
         "max_kill_to_rest_s": float("inf") if never or found["max_s"] is None else found["max_s"],
         "p50_kill_to_rest_s": float("inf") if found["p50_s"] is None else found["p50_s"],
         "never_rested": never,
-        "unscored_chunks_executed": audit.unscored_chunks_executed,
-        "invalid_commands": audit.violated(INVALID),
-        "violations": len(audit.violations),
+        "unscored_chunks_executed": sum(audit.unscored_chunks_executed for audit in audits),
+        "invalid_commands": sum(audit.violated(INVALID) for audit in audits),
+        "violations": sum(len(audit.violations) for audit in audits),
         # Of all kills: no pace excuses these.
         "rearmed": sum(one.rearmed for one in outcomes),
         "real_time_factor": factor,
@@ -69,16 +69,18 @@ def headline(outcomes: Sequence[Outcome], audit: Report, factor: float) -> dict[
     }
 
 
-def notes(outcomes: Sequence[Outcome], audit: Report, unfit: int) -> list[str]:
+def notes(outcomes: Sequence[Outcome], audits: Sequence[Report], unfit: int) -> list[str]:
     """What is to be read with the table."""
     slow = [outcome for outcome in outcomes if outcome.slow]
     slowest = max((one.rest for one in slow if one.rest is not None), default=None)
     found = [
-        f"audited: {audit.commands} commands of {audit.chunks_executed} executed chunks, {audit.states} states; "
-        f"largest derivation error {audit.largest_derivation_error:.1e}",
+        f"audited: {sum(audit.commands for audit in audits)} commands of "
+        f"{sum(audit.chunks_executed for audit in audits)} executed chunks, {sum(audit.states for audit in audits)} "
+        f"states; largest derivation error {max(audit.largest_derivation_error for audit in audits):.1e}",
         f"{unfit} episodes were over before the arm was fast enough for their kill",
     ]
     if slow:
         rested = "never rested" if slowest is None else f"the longest rested after {slowest:.3f} s"
         found.append(f"{len(slow)} kills were repeated, for the simulation kept less than {PACE} of the pace; {rested}")
-    return found + [f"{one.rule} at {one.time:.3f} s: {one.text}" for one in audit.violations[:20]]
+    violations = [one for audit in audits for one in audit.violations]
+    return found + [f"{one.rule} at {one.time:.3f} s: {one.text}" for one in violations[:20]]

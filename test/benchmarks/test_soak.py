@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +113,18 @@ def test_a_kill_in_a_slow_stretch_is_repeated_and_not_counted() -> None:
             slow = self.played == 2
             return Outcome(kill, 7, 0.5, None, 1.2 if slow else 0.4, 0.5 if slow else 1.0, 0, "")
 
-    outcomes = soak.play(Player(), 6, 0, Console())
+    outcomes: list[Outcome] = []
+    waiting = deque(schedule(6, 0))
+    soak.play(Player(), waiting, outcomes, 6, Console(), lambda: None)
+    assert not waiting
     assert len(outcomes) == 7 and sum(one.slow for one in outcomes) == 1
-    found = table.headline(outcomes, Report(unscored_chunks_executed=2), 0.97)
+    found = table.headline(outcomes, [Report(unscored_chunks_executed=2), Report()], 0.97)
     assert (found["kills"], found["repeated_slow"], found["unscored_chunks_executed"]) == (6, 1, 2)
     assert found["max_kill_to_rest_s"] == pytest.approx(0.4) and found["real_time_factor"] == 0.97
     assert sum(row["n"] for row in table.rows(outcomes)) == 6
     never = [Outcome(one.kill, 7, 0.5, None, None, 1.0, 1, "") for one in outcomes]
-    assert table.headline(never, Report(), 1.0)["max_kill_to_rest_s"] == np.inf
-    assert table.headline(never, Report(), 1.0)["rearmed"] == 7
+    assert table.headline(never, [Report()], 1.0)["max_kill_to_rest_s"] == np.inf
+    assert table.headline(never, [Report()], 1.0)["rearmed"] == 7
 
 
 def test_a_stopped_process_lives_on_and_can_be_killed(tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     policy, bundle = policy_folder(args.policy, robot), bundle_file(args.bundle, robot)
     seed = FIRST_SEED if args.seed is None else args.seed
     out: Path = args.out or Path("out") / ("demo" if robot == FRANKA else f"demo_{robot}")
-    clear(out)
     if args.policy_server is None:
         check_pair(policy, bundle)
-    else:
+    clear(out)
+    if args.policy_server is not None:
         policy = served(args.policy_server, out / SERVED, bundle)
     started = time.monotonic()
 
