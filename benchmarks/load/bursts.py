@@ -21,7 +21,7 @@ from benchmarks.load.material import Material
 from benchmarks.load.peer import Peer, S
 from supervisor_node.states import State
 from vla_cli.demo.director import DISCOVERY, Director
-from vla_cli.demo.domain import private_domain
+from vla_cli.demo.domain import environment_of, private_domain
 from vla_cli.demo.processes import Processes
 from vla_uq.contracts import Key, Score, Trace
 
@@ -177,7 +177,7 @@ def hose(folder: Path, material: Material) -> Iterator[Hose]:
     :param folder: for the logs.
     """
     with private_domain() as domain:
-        os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_DOMAIN_ID=str(domain))
+        os.environ.update(environment_of(domain))
         with Processes(folder, {}) as processes, Director(domain) as director:
             for name, module in NODES.items():
                 processes.start(name, module)

@@ -1,4 +1,4 @@
-"""A ROS domain of one's own, so that two demos on one machine do not hear each other."""
+"""A ROS domain of one's own, on this machine alone, so that two demos do not hear each other."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vla_uq.errors import InputError
+from vla_uq.network import dds_on_card
 
 DOMAINS = range(10, 101)
 """Ids that work on every platform, without the ones that people type by hand."""
 LOCKS = 32_768
 """A bound TCP port, this number plus the id, says that an id is taken; the same as domain_coordinator's, so that test
 runs keep away too. The system frees it when we end."""
+LOOPBACK = "127.0.0.1"
+
+
+def environment_of(domain: int) -> dict[str, str]:
+    """For every process of a demo: its domain, nobody outside of this machine, and no shared memory (``config/dds``).
+
+    The range LOCALHOST would share memory, whatever the profile says: the address does what it is for.
+
+    :raises InputError: when a profile is missing from the installation.
+    """
+    return {**dds_on_card(LOOPBACK), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_DOMAIN_ID": str(domain)}
 
 
 @contextmanager

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vla_cli.demo.director import DemoError, Director
-from vla_cli.demo.domain import private_domain
+from vla_cli.demo.domain import environment_of, private_domain
 from vla_cli.demo.processes import Processes
 from vla_cli.robots import FRANKA, robot_of
-from vla_uq.configuration import dds_environment
 from vla_uq.errors import InputError
 
 NODES = {
@@ -68,8 +67,8 @@ def running(
     """
     with private_domain() as domain:
         # This process takes part in the same graph, and must be found as the others are.
-        os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_DOMAIN_ID=str(domain))
-        with Processes(out / "logs", dds_environment()) as processes, Director(domain, robot_of(robot)) as director:
+        os.environ.update(environment_of(domain))
+        with Processes(out / "logs", {}) as processes, Director(domain, robot_of(robot)) as director:
             given = {
                 RECORDER: [
                     *(f"bag:={(out / 'bag').resolve()}", f"pictures:={str(pictures).lower()}"),

@@ -120,7 +120,7 @@ def _simulated(profile: str) -> Iterator[None]:
 
     :raises InputError: the profile is no simulated arm's.
     """
-    from vla_cli.demo.domain import private_domain
+    from vla_cli.demo.domain import environment_of, private_domain
     from vla_cli.demo.processes import Processes
     from vla_cli.robots import ROBOTS
 
@@ -129,7 +129,7 @@ def _simulated(profile: str) -> Iterator[None]:
         expected = " | ".join(each.profile for each in ROBOTS.values())
         raise InputError("no simulated arm has this profile", where="--robot", expected=expected, found=profile)
     with private_domain() as domain, TemporaryDirectory() as logs:
-        os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_DOMAIN_ID=str(domain))
+        os.environ.update(environment_of(domain))
         with Processes(Path(logs), {}) as processes:
             arguments = robot.arguments.get("sim_node", ())
             processes.start("sim_node", "sim_node.driver", ["--ros-args", *arguments] if arguments else [])
