@@ -38,6 +38,17 @@ def find(kind: str, name: str, what: str, parameter: str) -> Path:
     raise InputError(f"no such {what}", where=file, expected=expected, remedy=f"set {parameter}")
 
 
+def located(kind: str, file: str) -> Path:
+    """Path of a file that ships in ``config/<kind>``.
+
+    :raises InputError: when it is missing from the installation.
+    """
+    for place in folders(kind):
+        if (place / file).is_file():
+            return place / file
+    raise InputError("missing from the installation", where=f"config/{kind}/{file}", remedy="install again")
+
+
 def dds_environment() -> dict[str, str]:
     """What lets others notice in 3 s, not in 20, that a process was killed; empty where a profile is set already.
 
@@ -45,7 +56,4 @@ def dds_environment() -> dict[str, str]:
     """
     if any(name in os.environ for name in DDS):
         return {}
-    file = next((str(place / "fastdds.xml") for place in folders("dds") if (place / "fastdds.xml").is_file()), None)
-    if file is None:
-        raise InputError("missing from the installation", where="config/dds/fastdds.xml", remedy="install again")
-    return dict.fromkeys(DDS, file)
+    return dict.fromkeys(DDS, str(located("dds", "fastdds.xml")))

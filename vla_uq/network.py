@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 
-from vla_uq.configuration import DDS, folders
+from vla_uq.configuration import DDS, located
 from vla_uq.errors import InputError
 
 ADDRESS = "VLA_DDS_ADDRESS"
 """Environment variable that the profiles of ``config/dds`` take the card's address from."""
 CYCLONE = "CYCLONEDDS_URI"
-_PROFILES = dict.fromkeys(DDS, "fastdds_interface.xml") | {CYCLONE: "cyclonedds_interface.xml"}
 
 
 def dds_on_card(address: str) -> dict[str, str]:
@@ -35,11 +34,5 @@ def dds_on_card(address: str) -> dict[str, str]:
             found=address,
             remedy="see `ip -brief address`",
         )
-    return {ADDRESS: address} | {name: _located(file) for name, file in _PROFILES.items()}
-
-
-def _located(file: str) -> str:
-    found = next((place / file for place in folders("dds") if (place / file).is_file()), None)
-    if found is None:
-        raise InputError("missing from the installation", where=f"config/dds/{file}", remedy="install again")
-    return found.as_uri() if file.startswith("cyclone") else str(found)
+    profiles = dict.fromkeys(DDS, str(located("dds", "fastdds_interface.xml")))
+    return {ADDRESS: address, CYCLONE: located("dds", "cyclonedds_interface.xml").as_uri(), **profiles}
