@@ -34,6 +34,8 @@ from vla_uq.errors import InputError
 PERIOD, DIAGNOSTICS = 0.02, 1.0
 UNSEEN = 0.5
 """Seconds without a state or a command of the supervisor after which the arm counts as not seen."""
+KEPT = 10
+"""Messages that a writer keeps: a recorder gets what was lost on its way. The supervisor, which acts, keeps one."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -66,9 +68,9 @@ class TeleopNode:
                 kind, read = messages.READERS[given.type]
                 # Best effort is heard from every device, whichever quality it offers.
                 node.create_subscription(kind, given.topic, self._reader(name, read), sensor)
-        self._lease = node.create_publisher(Bool, "supervisor_node/teleop/active", 1)
-        self._target = node.create_publisher(PoseStamped, "supervisor_node/teleop/target_pose", 1)
-        self._opening = node.create_publisher(Float64MultiArray, "supervisor_node/teleop/gripper", 1)
+        self._lease = node.create_publisher(Bool, "supervisor_node/teleop/active", KEPT)
+        self._target = node.create_publisher(PoseStamped, "supervisor_node/teleop/target_pose", KEPT)
+        self._opening = node.create_publisher(Float64MultiArray, "supervisor_node/teleop/gripper", KEPT)
         self._diagnostics = node.create_publisher(DiagnosticArray, "diagnostics", 10)
         self._services = self._clients()
         steady = Clock(clock_type=ClockType.STEADY_TIME)

@@ -24,6 +24,8 @@ from vla_uq.errors import InputError
 PERIOD = 0.05
 BLIND_AFTER = 0.25
 """Seconds without a state of the scene after which the deadman is let go."""
+KEPT = 10
+"""Messages that a writer keeps: a recorder gets what was lost on its way. The supervisor, which acts, keeps one."""
 
 
 class TeleopNode:
@@ -46,9 +48,9 @@ class TeleopNode:
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         node.create_subscription(SupervisorState, "supervisor_node/state", self._on_supervisor, latched)
         node.create_subscription(SimState, "sim_node/sim_state", self._on_scene, 1)
-        self._pose = node.create_publisher(PoseStamped, "supervisor_node/teleop/target_pose", 1)
-        self._gripper = node.create_publisher(Float64MultiArray, "supervisor_node/teleop/gripper", 1)
-        self._deadman = node.create_publisher(Bool, "supervisor_node/teleop/active", 1)
+        self._pose = node.create_publisher(PoseStamped, "supervisor_node/teleop/target_pose", KEPT)
+        self._gripper = node.create_publisher(Float64MultiArray, "supervisor_node/teleop/gripper", KEPT)
+        self._deadman = node.create_publisher(Bool, "supervisor_node/teleop/active", KEPT)
         intervention = node.create_client(SetBool, "supervisor_node/set_intervention")
         resume = node.create_client(Trigger, "supervisor_node/resume")
         self._services: dict[Wish, tuple[Any, Any]] = {
