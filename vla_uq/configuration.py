@@ -50,7 +50,7 @@ def located(kind: str, file: str) -> Path:
 
 
 def dds_environment() -> dict[str, str]:
-    """What lets others notice in 3 s, not in 20, that a process was killed; empty where a profile is set already.
+    """The profile of ``config/dds``, which says what a killed process leaves behind; empty where one is set already.
 
     :raises InputError: when the profile is missing from the installation.
     """

@@ -178,7 +178,7 @@ def hose(folder: Path, material: Material) -> Iterator[Hose]:
     """
     with private_domain() as domain:
         os.environ.update(environment_of(domain))
-        with Processes(folder, {}) as processes, Director(domain) as director:
+        with Processes(folder) as processes, Director(domain) as director:
             for name, module in NODES.items():
                 processes.start(name, module)
             peer = Peer(director, material)

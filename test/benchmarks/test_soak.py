@@ -127,12 +127,12 @@ def test_a_kill_in_a_slow_stretch_is_repeated_and_not_counted() -> None:
     assert table.headline(never, [Report()], 1.0)["rearmed"] == 7
 
 
-def test_a_stopped_process_lives_on_and_can_be_killed(tmp_path: Path) -> None:
+def test_a_stopped_process_lives_on_and_can_be_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vla_cli.demo.processes import Processes
 
-    with Processes(tmp_path, {}) as processes:
+    with Processes(tmp_path) as processes:
         (tmp_path / "sleeper.py").write_text("import time\ndef main():\n    time.sleep(60)\n")
-        processes._environment["PYTHONPATH"] = str(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         processes.start("sleeper", "sleeper")
         processes.freeze("sleeper")
         status = Path(f"/proc/{processes.pid('sleeper')}/stat")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
@@ -34,13 +34,10 @@ class Processes:
     """A set of named Python processes; leaving the ``with`` block ends all of them.
 
     :param logs: folder for ``<name>.log``, appended to at a restart.
-    :param environment: added to this process's.
     """
 
-    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, logs: Path) -> None:
         self._logs = logs
-        # A Python of the ROS wheels marks its environment once it has set the library path; the child starts alike.
-        self._environment = {**os.environ, **environment}
         self._commands: dict[str, Sequence[str]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._files: dict[str, IO[bytes]] = {}
@@ -61,7 +58,6 @@ class Processes:
             stdin=subprocess.DEVNULL,
             stdout=self._files[name],
             stderr=subprocess.STDOUT,
-            env=self._environment,
             start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends the others in order
         )
 

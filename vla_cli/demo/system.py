@@ -68,7 +68,7 @@ def running(
     with private_domain() as domain:
         # This process takes part in the same graph, and must be found as the others are.
         os.environ.update(environment_of(domain))
-        with Processes(out / "logs", {}) as processes, Director(domain, robot_of(robot)) as director:
+        with Processes(out / "logs") as processes, Director(domain, robot_of(robot)) as director:
             given = {
                 RECORDER: [
                     *(f"bag:={(out / 'bag').resolve()}", f"pictures:={str(pictures).lower()}"),

@@ -130,7 +130,7 @@ def _simulated(profile: str) -> Iterator[None]:
         raise InputError("no simulated arm has this profile", where="--robot", expected=expected, found=profile)
     with private_domain() as domain, TemporaryDirectory() as logs:
         os.environ.update(environment_of(domain))
-        with Processes(Path(logs), {}) as processes:
+        with Processes(Path(logs)) as processes:
             arguments = robot.arguments.get("sim_node", ())
             processes.start("sim_node", "sim_node.driver", ["--ros-args", *arguments] if arguments else [])
             yield
